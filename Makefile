@@ -1,0 +1,51 @@
+# `make help` lists what is here. Everything runs from .venv, which `make setup` builds.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all lint types imports audit bench format clean
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do $$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+EXTRAS := .[demo,dev]
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+# uv installs five times faster than pip and compiles the bytecode, without which Dagster starts 2.7 times slower, every time.
+.venv/.installed: pyproject.toml deploy/constraints.txt
+	@test -n "$(PYTHON)" || { echo "des_platform needs Python 3.11 or later with the venv module; found: $$(python3 --version 2>&1). Install it (Debian: apt install python3-venv) or name it: make PYTHON=/path/to/python"; exit 1; }
+	$(PYTHON) -m venv .venv
+	( $(BIN)/python -m pip install --quiet --constraint deploy/constraints.txt uv \
+	  && $(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode --constraint deploy/constraints.txt --editable '$(EXTRAS)' ) \
+	|| $(BIN)/python -m pip install --quiet --constraint deploy/constraints.txt --editable '$(EXTRAS)'
+	@touch $@
+
+setup: .venv/.installed ## create .venv with everything that the demo and the tests need
+
+demo: setup ## start the platform on this machine and feed it real files (Ctrl-C ends all of it)
+	@$(BIN)/des demo
+
+test: setup ## run the test suite with coverage
+	@$(BIN)/python -m pytest --cov -m 'not chaos'
+
+test-all: setup ## the same with the long proofs: kills, many files
+	@$(BIN)/python -m pytest --cov
+
+lint: setup ## check style and formatting
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: setup ## check types, strictly
+	@$(BIN)/mypy
+
+imports: setup ## check that every arrow of the house runs down
+	@$(BIN)/lint-imports
+
+audit: setup ## look the installed packages up in the vulnerability database
+	@$(BIN)/pip-audit --skip-editable
+
+bench: setup ## measure the demo's stages against plain copies
+	@$(BIN)/python -m des_platform_tests.bench demo
+
+format: setup ## format the code
+	@$(BIN)/ruff check --fix-only --quiet . ; $(BIN)/ruff format .
+
+clean: ## remove .venv and every cache
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage

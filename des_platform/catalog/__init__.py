@@ -1,0 +1,1 @@
+"""The catalogue in PostgreSQL: tables, migrations, inbox, files, leases, containers, dead letters."""

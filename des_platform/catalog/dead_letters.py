@@ -1,0 +1,78 @@
+"""The dead letters: what could not be processed, kept with its body and the reason, counted and shown.
+
+The same failure of the same thing is one letter whose `attempts` grow, so a redelivered message or a retried run adds
+no noise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from des_platform.catalog.tables import dead_letters
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+_BODY_LIMIT = 1 << 20  # SQS's own limit: a message is kept whole
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Something that could not be processed."""
+
+    stage: str
+    subject: str
+    reason: str
+    body: str | None = None
+    dataset: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterRow(DeadLetter):
+    """A dead letter as kept."""
+
+    dead_letter_id: int = 0
+    attempts: int = 1
+    last_seen_at: datetime | None = None
+
+
+def add(connection: sa.Connection, letter: DeadLetter) -> None:
+    """Keep a dead letter, or count one more attempt where it is known."""
+    body = None if letter.body is None else letter.body.replace("\0", "\ufffd")[:_BODY_LIMIT]
+    identity = "\0".join([letter.stage, letter.dataset or "", letter.subject, letter.reason, body or ""])
+    statement = insert(dead_letters).values(
+        stage=letter.stage,
+        dataset=letter.dataset,
+        subject=letter.subject.replace("\0", "\ufffd"),
+        reason=letter.reason.replace("\0", "\ufffd")[:4000],
+        body=body,
+        fingerprint=hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest(),
+    )
+    statement = statement.on_conflict_do_update(
+        index_elements=["fingerprint"],
+        set_={"attempts": dead_letters.c.attempts + 1, "last_seen_at": sa.func.now()},
+    )
+    connection.execute(statement)
+
+
+def newest(connection: sa.Connection, limit: int = 50, dataset: str | None = None) -> list[DeadLetterRow]:
+    """The dead letters seen last."""
+    columns = [dead_letters.c[name] for name in DeadLetterRow.__dataclass_fields__]
+    statement = (
+        sa.select(*columns)
+        .order_by(dead_letters.c.last_seen_at.desc(), dead_letters.c.dead_letter_id.desc())
+        .limit(limit)
+    )
+    if dataset is not None:
+        statement = statement.where(dead_letters.c.dataset == dataset)
+    return [DeadLetterRow(**row) for row in connection.execute(statement).mappings()]
+
+
+def count(connection: sa.Connection) -> int:
+    """How many dead letters there are."""
+    return connection.scalar(sa.select(sa.func.count()).select_from(dead_letters)) or 0

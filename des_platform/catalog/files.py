@@ -1,0 +1,290 @@
+"""The files: what each one is, where its bytes live now, and how far it has come.
+
+A file's state only moves forward: `catalogued` (its checksum and name are known), `ready` (a large one is compressed
+and proven, a small one waits for its shard), `packed` (its name stands in a published container); or `failed`, with a
+dead letter, after `MAX_ATTEMPTS` errors. `object_key` is the platform's own copy; where it is empty, the original in
+its source bucket is the only one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from des_platform.catalog.tables import containers, files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import date
+
+MAX_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class NewFile:
+    """A file to catalogue: read once, so size (bytes) and SHA-256 (hex) are facts."""
+
+    seq: int
+    dataset: str
+    day: date
+    bucket: str
+    key: str
+    etag: str
+    size: int
+    sha256: str
+    name: str
+    shard: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow(NewFile):
+    """A catalogued file."""
+
+    file_id: int
+    state: str
+    codec: str | None
+    object_key: str | None
+    stored_size: int | None
+    container_id: int | None
+    attempts: int
+    last_error: str | None
+
+    @property
+    def subject(self) -> str:
+        """How errors and dead letters name the file."""
+        return f"{self.bucket}/{self.key} ({self.name})"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyDay:
+    """Files of one day that wait for their shards."""
+
+    day: date
+    files: int
+    newest_file_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What became of a set of files: counts, and sizes in bytes."""
+
+    files: int
+    bytes: int
+    large: int
+    compressed: int
+    compressed_bytes_in: int
+    compressed_bytes_out: int
+    catalogued: int
+    ready: int
+    packed: int
+    failed: int
+
+
+_COLUMNS = [files.c[field.name] for field in fields(FileRow)]
+
+
+def _rows(connection: sa.Connection, statement: sa.Select[Any]) -> list[FileRow]:
+    return [FileRow(**row) for row in connection.execute(statement).mappings()]
+
+
+def insert_new(connection: sa.Connection, new: Sequence[NewFile]) -> None:
+    """Catalogue files; their inbox rows are locked by this transaction, so nobody else does."""
+    if new:
+        connection.execute(
+            files.insert(), [{field.name: getattr(row, field.name) for field in fields(NewFile)} for row in new]
+        )
+
+
+def by_name(connection: sa.Connection, name: str) -> FileRow | None:
+    """The file that bears a DES name."""
+    return next(iter(_rows(connection, sa.select(*_COLUMNS).where(files.c.name == name))), None)
+
+
+def by_key(connection: sa.Connection, bucket: str, key: str) -> FileRow | None:
+    """The newest version of the file that arrived under a key."""
+    statement = (
+        sa.select(*_COLUMNS)
+        .where(files.c.bucket == bucket, files.c.key == key)
+        .order_by(files.c.file_id.desc())
+        .limit(1)
+    )
+    return next(iter(_rows(connection, statement)), None)
+
+
+def of_day(connection: sa.Connection, dataset: str, day: date, *, batch: int = 1000) -> Iterator[list[FileRow]]:
+    """All files of a partition in order of their names, a batch at a time, so that a day of any size fits in memory."""
+    after = ""
+    while True:
+        statement = (
+            sa.select(*_COLUMNS)
+            .where(files.c.dataset == dataset, files.c.day == day, files.c.name > after)
+            .order_by(files.c.name)
+            .limit(batch)
+        )
+        found = _rows(connection, statement)
+        if not found:
+            return
+        yield found
+        after = found[-1].name
+
+
+def claim_large(
+    connection: sa.Connection, dataset: str, day: date, *, larger_than: int, after: int, limit: int
+) -> list[FileRow]:
+    """Lock catalogued files above a size (bytes), by file id from `after` on, until the transaction ends."""
+    statement = (
+        sa.select(*_COLUMNS)
+        .where(
+            files.c.dataset == dataset,
+            files.c.day == day,
+            files.c.state == "catalogued",
+            files.c.size > larger_than,
+            files.c.file_id > after,
+        )
+        .order_by(files.c.file_id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return _rows(connection, statement)
+
+
+def leave_small_to_shards(connection: sa.Connection, dataset: str, day: date, *, up_to: int) -> int:
+    """Mark the catalogued files of up to a size (bytes) as ready for their shards; returns how many."""
+    statement = (
+        files.update()
+        .where(files.c.dataset == dataset, files.c.day == day, files.c.state == "catalogued", files.c.size <= up_to)
+        .values(state="ready", updated_at=sa.func.now())
+    )
+    return connection.execute(statement).rowcount
+
+
+def mark_ready(
+    connection: sa.Connection, file_id: int, *, codec: str, reason: str, object_key: str | None, stored_size: int
+) -> None:
+    """Record where a large file's proven copy lives; without `object_key` the original did not shrink and stays."""
+    connection.execute(
+        files.update()
+        .where(files.c.file_id == file_id)
+        .values(
+            state="ready",
+            codec=codec,
+            codec_reason=reason,
+            object_key=object_key,
+            stored_size=stored_size,
+            last_error=None,
+            updated_at=sa.func.now(),
+        )
+    )
+
+
+def record_failure(connection: sa.Connection, file_id: int, error: str) -> bool:
+    """Count an error against a file.
+
+    Returns:
+        Whether the file has failed for good (`MAX_ATTEMPTS` errors).
+    """
+    attempts = files.c.attempts + 1
+    statement = (
+        files.update()
+        .where(files.c.file_id == file_id)
+        .values(
+            attempts=attempts,
+            last_error=error[:2000],
+            state=sa.case((attempts >= MAX_ATTEMPTS, "failed"), else_=files.c.state),
+            updated_at=sa.func.now(),
+        )
+        .returning(files.c.state)
+    )
+    return connection.scalar(statement) == "failed"
+
+
+def unpacked_days(connection: sa.Connection, dataset: str, limit: int) -> list[ReadyDay]:
+    """Days whose ready files wait for their shards, the one that waits longest first."""
+    statement = (
+        sa.select(files.c.day, sa.func.count(), sa.func.max(files.c.file_id))
+        .where(files.c.dataset == dataset, files.c.state == "ready")
+        .group_by(files.c.day)
+        .order_by(sa.func.min(files.c.file_id))
+        .limit(limit)
+    )
+    return [ReadyDay(*row) for row in connection.execute(statement)]
+
+
+def uncompressed_days(connection: sa.Connection, dataset: str, limit: int) -> list[ReadyDay]:
+    """Days with catalogued files that compressed_objects has not seen through: their run died after raw_files."""
+    statement = (
+        sa.select(files.c.day, sa.func.count(), sa.func.max(files.c.file_id))
+        .where(files.c.dataset == dataset, files.c.state == "catalogued")
+        .group_by(files.c.day)
+        .order_by(sa.func.min(files.c.file_id))
+        .limit(limit)
+    )
+    return [ReadyDay(*row) for row in connection.execute(statement)]
+
+
+def of_shard(connection: sa.Connection, dataset: str, day: date, shard: int) -> list[FileRow]:
+    """The files that belong into one archive, ready or packed, in order of their names."""
+    statement = (
+        sa.select(*_COLUMNS)
+        .where(
+            files.c.dataset == dataset,
+            files.c.day == day,
+            files.c.shard == shard,
+            files.c.state.in_(["ready", "packed"]),
+        )
+        .order_by(files.c.name)
+    )
+    return _rows(connection, statement)
+
+
+def mark_packed(
+    connection: sa.Connection, dataset: str, day: date, shard: int, names: Sequence[str], container_id: int
+) -> None:
+    """Point the files of one archive at its container."""
+    for start in range(0, len(names), 5000):
+        connection.execute(
+            files.update()
+            .where(
+                files.c.dataset == dataset,
+                files.c.day == day,
+                files.c.shard == shard,
+                files.c.name.in_(names[start : start + 5000]),
+            )
+            .values(state="packed", container_id=container_id, last_error=None, updated_at=sa.func.now())
+        )
+
+
+def totals(connection: sa.Connection, dataset: str | None = None, day: date | None = None) -> Totals:
+    """Counts and sizes of everything, one dataset, or one partition."""
+
+    def count(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+        return sa.func.count().filter(condition)
+
+    def total(column: sa.ColumnElement[Any], condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+        return sa.cast(sa.func.coalesce(sa.func.sum(column).filter(condition), 0), sa.BigInteger)
+
+    compressed = files.c.object_key.is_not(None)
+    statement = sa.select(
+        sa.func.count(),
+        total(files.c.size, sa.true()),
+        count(files.c.codec.is_not(None)),
+        count(compressed),
+        total(files.c.size, compressed),
+        total(files.c.stored_size, compressed),
+        *(count(files.c.state == state) for state in ("catalogued", "ready", "packed", "failed")),
+    )
+    if dataset is not None:
+        statement = statement.where(files.c.dataset == dataset)
+    if day is not None:
+        statement = statement.where(files.c.day == day)
+    return Totals(*connection.execute(statement).one())
+
+
+def container_key(connection: sa.Connection, container_id: int) -> tuple[str, str]:
+    """Key and etag of the archive that holds a packed file."""
+    row = connection.execute(
+        sa.select(containers.c.key, containers.c.etag).where(containers.c.container_id == container_id)
+    ).one()
+    return row.key, row.etag

@@ -1,0 +1,129 @@
+"""The inbox: every file that was announced or found, once.
+
+Protocol: whoever hears of a file inserts it here (`record`), commits, and only then acknowledges the message. A row is
+    pending until the raw_files asset
+of its partition claims it, catalogues the file and settles the row in one transaction. A claim is a row lock: it ends
+with the transaction, so a killed process gives its rows back at once, and a second claimer skips them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from des_platform.catalog.tables import inbox
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+
+
+@dataclass(frozen=True, slots=True)
+class InboxEntry:
+    """A file as announced: `claimed_size` is the announcer's word, not yet checked."""
+
+    dataset: str
+    day: date
+    bucket: str
+    key: str
+    etag: str
+    claimed_size: int | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class InboxRow(InboxEntry):
+    """An entry with its sequence number."""
+
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Pending rows of one partition."""
+
+    day: date
+    files: int
+    newest_seq: int
+
+
+def record(connection: sa.Connection, entries: Sequence[InboxEntry]) -> int:
+    """Insert what is new; a file already known is left alone.
+
+    Returns:
+        How many of the entries were new.
+    """
+    if not entries:
+        return 0
+    columns = ("dataset", "day", "bucket", "key", "etag", "claimed_size", "source")
+    # One order for all writers: two that insert the same rows in different orders would deadlock on the unique index.
+    rows = [
+        {column: getattr(entry, column) for column in columns}
+        for entry in sorted(entries, key=lambda entry: (entry.bucket, entry.key, entry.etag))
+    ]
+    statement = insert(inbox).on_conflict_do_nothing(index_elements=["bucket", "key", "etag"]).returning(inbox.c.seq)
+    return len(connection.execute(statement, rows).all())
+
+
+def claim(connection: sa.Connection, dataset: str, day: date, limit: int) -> list[InboxRow]:
+    """Lock up to `limit` pending rows of one partition until the transaction ends, oldest first, past what others hold."""
+    statement = (
+        sa.select(
+            inbox.c.seq,
+            inbox.c.dataset,
+            inbox.c.day,
+            inbox.c.bucket,
+            inbox.c.key,
+            inbox.c.etag,
+            inbox.c.claimed_size,
+            inbox.c.source,
+        )
+        .where(inbox.c.dataset == dataset, inbox.c.day == day, inbox.c.state == "pending")
+        .order_by(inbox.c.seq)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return [InboxRow(**row) for row in connection.execute(statement).mappings()]
+
+
+def settle(connection: sa.Connection, seqs: Sequence[int], state: Literal["done", "dead"]) -> None:
+    """Close claimed rows: their files are catalogued, or in the dead letters."""
+    connection.execute(inbox.update().where(inbox.c.seq.in_(seqs)).values(state=state))
+
+
+def backlog(connection: sa.Connection, dataset: str, limit: int) -> list[Backlog]:
+    """The partitions of a dataset that have pending rows, the one that waits longest first."""
+    statement = (
+        sa.select(inbox.c.day, sa.func.count(), sa.func.max(inbox.c.seq))
+        .where(inbox.c.dataset == dataset, inbox.c.state == "pending")
+        .group_by(inbox.c.day)
+        .order_by(sa.func.min(inbox.c.seq))
+        .limit(limit)
+    )
+    return [Backlog(*row) for row in connection.execute(statement)]
+
+
+def unknown(connection: sa.Connection, bucket: str, identities: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those of the `(key, etag)` pairs of a bucket that the inbox does not hold yet."""
+    if not identities:
+        return set()
+    pairs = sa.tuple_(inbox.c.key, inbox.c.etag)
+    known = connection.execute(
+        sa.select(inbox.c.key, inbox.c.etag).where(inbox.c.bucket == bucket, pairs.in_(identities))
+    )
+    return set(identities) - {(key, etag) for key, etag in known}
+
+
+def tally(connection: sa.Connection, dataset: str | None = None, day: date | None = None) -> dict[str, int]:
+    """Number of rows by state, of everything, one dataset, or one partition."""
+    statement = sa.select(inbox.c.state, sa.func.count()).group_by(inbox.c.state)
+    if dataset is not None:
+        statement = statement.where(inbox.c.dataset == dataset)
+    if day is not None:
+        statement = statement.where(inbox.c.day == day)
+    counts = {"pending": 0, "done": 0, "dead": 0}
+    counts.update((state, count) for state, count in connection.execute(statement).tuples())
+    return counts

@@ -1,0 +1,111 @@
+"""What the catalogue keeps of a whole partition: its dataset's definition, its manifest, its table load."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from des_platform.catalog.dataset import Dataset
+from des_platform.catalog.tables import datasets, manifests, table_loads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import date
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The manifest of one day: its object, and what it lists (number, bytes)."""
+
+    dataset: str
+    day: date
+    key: str
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TableLoad:
+    """The last load of one day into its table."""
+
+    dataset: str
+    day: date
+    files: int
+    parsed_rows: int
+    table_rows: int
+    rejected_rows: int
+    snapshot_id: int | None
+
+
+def register_datasets(connection: sa.Connection, definitions: Iterable[Dataset]) -> None:
+    """Make the definitions that the code location holds known to the catalogue; an unchanged one costs no write."""
+    for definition in sorted(definitions, key=lambda dataset: dataset.name):
+        values = {"name": definition.name, "definition": definition.model_dump(mode="json")}
+        statement = insert(datasets).values(**values)
+        statement = statement.on_conflict_do_update(
+            index_elements=["name"],
+            set_={"definition": statement.excluded.definition, "updated_at": sa.func.now()},
+            where=datasets.c.definition != statement.excluded.definition,
+        )
+        connection.execute(statement)
+
+
+def registered_datasets(connection: sa.Connection) -> list[Dataset]:
+    """Every dataset that the catalogue knows, by name."""
+    return [
+        Dataset.model_validate(row.definition)
+        for row in connection.execute(sa.select(datasets).order_by(datasets.c.name))
+    ]
+
+
+def manifest_of(connection: sa.Connection, dataset: str, day: date) -> Manifest | None:
+    """The manifest of one day."""
+    statement = sa.select(manifests.c.dataset, manifests.c.day, manifests.c.key, manifests.c.files, manifests.c.bytes)
+    row = connection.execute(statement.where(manifests.c.dataset == dataset, manifests.c.day == day)).one_or_none()
+    return Manifest(*row) if row else None
+
+
+def replace_manifest(connection: sa.Connection, manifest: Manifest) -> None:
+    """Point a day at its new manifest."""
+    statement = insert(manifests).values(**asdict(manifest))
+    replaced = {name: statement.excluded[name] for name in ("key", "files", "bytes")}
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["dataset", "day"], set_=replaced | {"updated_at": sa.func.now()}
+        )
+    )
+
+
+def load_of(connection: sa.Connection, dataset: str, day: date) -> TableLoad | None:
+    """The last load of one day into its table."""
+    columns = [table_loads.c[name] for name in TableLoad.__dataclass_fields__]
+    row = connection.execute(
+        sa.select(*columns).where(table_loads.c.dataset == dataset, table_loads.c.day == day)
+    ).one_or_none()
+    return TableLoad(*row) if row else None
+
+
+def replace_load(connection: sa.Connection, load: TableLoad) -> None:
+    """Record a load."""
+    statement = insert(table_loads).values(**asdict(load))
+    replaced = {name: statement.excluded[name] for name in asdict(load) if name not in ("dataset", "day")}
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["dataset", "day"], set_=replaced | {"updated_at": sa.func.now()}
+        )
+    )
+
+
+def table_rows(connection: sa.Connection, dataset: str | None = None) -> tuple[int, int]:
+    """Rows in the tables, and rows rejected, over all days."""
+    statement = sa.select(
+        sa.cast(sa.func.coalesce(sa.func.sum(table_loads.c.table_rows), 0), sa.BigInteger),
+        sa.cast(sa.func.coalesce(sa.func.sum(table_loads.c.rejected_rows), 0), sa.BigInteger),
+    )
+    if dataset is not None:
+        statement = statement.where(table_loads.c.dataset == dataset)
+    rows, rejected = connection.execute(statement).one()
+    return rows, rejected

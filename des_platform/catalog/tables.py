@@ -1,0 +1,178 @@
+"""The catalogue's tables, in the schema `des`.
+
+Invariants that the database itself holds:
+
+* a file is recorded once: `(bucket, key, etag)` is unique in the inbox and among the files, whatever announced it;
+* a DES name belongs to one file, and a file to at most one container;
+* a shard has at most one published container;
+* a fencing token only grows.
+
+The migrations in `migrations/` create what stands here; a test compares the two.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+
+SCHEMA = "des"
+
+metadata = sa.MetaData(
+    schema=SCHEMA,
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+    },
+)
+
+_now = sa.text("now()")
+_timestamp = sa.TIMESTAMP(timezone=True)
+
+datasets = sa.Table(
+    "datasets",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("definition", JSONB, nullable=False),
+    sa.Column("updated_at", _timestamp, nullable=False, server_default=_now),
+)
+
+inbox = sa.Table(
+    "inbox",
+    metadata,
+    sa.Column("seq", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("dataset", sa.Text, sa.ForeignKey(datasets.c.name), nullable=False),
+    sa.Column("day", sa.Date, nullable=False),
+    sa.Column("bucket", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("etag", sa.Text, nullable=False),
+    sa.Column("claimed_size", sa.BigInteger),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, server_default="pending"),
+    sa.Column("received_at", _timestamp, nullable=False, server_default=_now),
+    sa.UniqueConstraint("bucket", "key", "etag"),
+    sa.CheckConstraint("state IN ('pending', 'done', 'dead')", name="state"),
+)
+# Claims and the catalogue sensor look at pending rows alone: the index stays as small as the backlog.
+sa.Index(
+    "inbox_pending_idx",
+    inbox.c.dataset,
+    inbox.c.day,
+    inbox.c.seq,
+    postgresql_where=inbox.c.state == sa.literal_column("'pending'"),
+)
+
+containers = sa.Table(
+    "containers",
+    metadata,
+    sa.Column("container_id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("dataset", sa.Text, sa.ForeignKey(datasets.c.name), nullable=False),
+    sa.Column("day", sa.Date, nullable=False),
+    sa.Column("shard", sa.SmallInteger, nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("etag", sa.Text, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("files", sa.Integer, nullable=False),
+    sa.Column("external_files", sa.Integer, nullable=False),
+    sa.Column("fencing_token", sa.BigInteger, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("created_at", _timestamp, nullable=False, server_default=_now),
+    sa.UniqueConstraint("dataset", "day", "shard", "generation"),
+    sa.CheckConstraint("state IN ('published', 'superseded')", name="state"),
+)
+sa.Index(
+    "containers_published_key",
+    containers.c.dataset,
+    containers.c.day,
+    containers.c.shard,
+    unique=True,
+    postgresql_where=containers.c.state == sa.literal_column("'published'"),
+)
+
+files = sa.Table(
+    "files",
+    metadata,
+    sa.Column("file_id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("seq", sa.BigInteger, sa.ForeignKey(inbox.c.seq), nullable=False, unique=True),
+    sa.Column("dataset", sa.Text, sa.ForeignKey(datasets.c.name), nullable=False),
+    sa.Column("day", sa.Date, nullable=False),
+    sa.Column("bucket", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("etag", sa.Text, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("shard", sa.SmallInteger, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, server_default="catalogued"),
+    sa.Column("codec", sa.Text),
+    sa.Column("codec_reason", sa.Text),
+    sa.Column("object_key", sa.Text),
+    sa.Column("stored_size", sa.BigInteger),
+    sa.Column("container_id", sa.BigInteger, sa.ForeignKey(containers.c.container_id), index=True),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("last_error", sa.Text),
+    sa.Column("created_at", _timestamp, nullable=False, server_default=_now),
+    sa.Column("updated_at", _timestamp, nullable=False, server_default=_now),
+    sa.UniqueConstraint("bucket", "key", "etag"),
+    sa.CheckConstraint("state IN ('catalogued', 'ready', 'packed', 'failed')", name="state"),
+)
+sa.Index("files_partition_idx", files.c.dataset, files.c.day, files.c.shard)
+sa.Index(
+    "files_unpacked_idx",
+    files.c.dataset,
+    files.c.day,
+    files.c.file_id,
+    postgresql_where=files.c.state.in_([sa.literal_column("'catalogued'"), sa.literal_column("'ready'")]),
+)
+
+manifests = sa.Table(
+    "manifests",
+    metadata,
+    sa.Column("dataset", sa.Text, sa.ForeignKey(datasets.c.name), primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("files", sa.BigInteger, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("updated_at", _timestamp, nullable=False, server_default=_now),
+)
+
+table_loads = sa.Table(
+    "table_loads",
+    metadata,
+    sa.Column("dataset", sa.Text, sa.ForeignKey(datasets.c.name), primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("files", sa.BigInteger, nullable=False),
+    sa.Column("parsed_rows", sa.BigInteger, nullable=False),
+    sa.Column("table_rows", sa.BigInteger, nullable=False),
+    sa.Column("rejected_rows", sa.BigInteger, nullable=False),
+    sa.Column("snapshot_id", sa.BigInteger),
+    sa.Column("updated_at", _timestamp, nullable=False, server_default=_now),
+)
+
+leases = sa.Table(
+    "leases",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("holder", sa.Text, nullable=False),
+    sa.Column("token", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", _timestamp, nullable=False),
+)
+
+dead_letters = sa.Table(
+    "dead_letters",
+    metadata,
+    sa.Column("dead_letter_id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("stage", sa.Text, nullable=False),
+    sa.Column("dataset", sa.Text),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("body", sa.Text),
+    sa.Column("fingerprint", sa.Text, nullable=False, unique=True),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("created_at", _timestamp, nullable=False, server_default=_now),
+    sa.Column("last_seen_at", _timestamp, nullable=False, server_default=_now),
+)

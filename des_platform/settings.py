@@ -1,0 +1,100 @@
+"""Every setting of the platform, typed, with its `DES_*` environment variable and default.
+
+Nothing else in the house reads the environment for a setting of its own (object-store and queue credentials are the
+exception: the AWS clients read theirs, `AWS_ACCESS_KEY_ID` and so on, by themselves). A wrong value raises
+    `ConfigurationError` that names
+the variable, what was found and what is expected; the value of a secret never appears in it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import quote
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ConfigurationError(Exception):
+    """A setting or a dataset's definition is wrong; the message names it and says what to do."""
+
+
+class Settings(BaseSettings):
+    """The platform's settings, read from `DES_*` environment variables.
+
+    Attributes:
+        store_url: root of the object store, under which buckets are addressed by name: `s3://`, or `file:///folder` (a
+            bucket is a folder in it).
+        bucket: the platform's own bucket: manifests, compressed objects, archives, lake.
+        s3_endpoint: base URL of an S3-compatible server; empty for AWS.
+        s3_region: region of the S3 and SQS clients.
+        queue_url: SQS queue that announces files; empty where files are found by listing alone.
+        queue_endpoint: base URL of an SQS-compatible server; empty for AWS.
+        pg_host: PostgreSQL server of the catalogue, the tables' catalogue and Dagster's storage.
+        pg_port: its TCP port.
+        pg_user: its user.
+        pg_password: its password.
+        pg_db: its database.
+        name_prefix: first part of every DES name; ASCII letters and digits.
+        drain_seconds: time budget of one tick of the queue sensor.
+        runs_per_tick: most runs that one tick of the catalogue sensor requests.
+        listing_seconds: pause between two listings of the buckets.
+        lease_seconds: life of a shard's lease without renewal.
+        threads: objects read and written at once inside one asset.
+        scratch: folder for archives while they are built; one shard's small files at a time.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="DES_", extra="ignore")
+
+    store_url: str = "s3://"
+    bucket: str = "des"
+    s3_endpoint: str = ""
+    s3_region: str = "us-east-1"
+    queue_url: str = ""
+    queue_endpoint: str = ""
+    pg_host: str = "127.0.0.1"
+    pg_port: Annotated[int, Field(ge=1, le=65535)] = 5432
+    pg_user: str = "des"
+    pg_password: SecretStr = SecretStr("")
+    pg_db: str = "des"
+    name_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,32}$")] = "DES"
+    drain_seconds: Annotated[float, Field(gt=0, le=45)] = 20.0
+    runs_per_tick: Annotated[int, Field(ge=1, le=500)] = 50
+    listing_seconds: Annotated[int, Field(ge=5)] = 60
+    lease_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
+    threads: Annotated[int, Field(ge=1, le=256)] = 8
+    scratch: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
+
+    @field_validator("store_url")
+    @classmethod
+    def _known_scheme(cls, value: str) -> str:
+        if value != "s3://" and not value.startswith("file:///"):
+            raise ValueError("expected 's3://' or 'file:///FOLDER'")
+        return value.rstrip("/") if value.startswith("file:///") else value
+
+    @cached_property
+    def catalog_url(self) -> str:
+        """SQLAlchemy URL of the catalogue; it holds the password, so never print it."""
+        password = quote(self.pg_password.get_secret_value(), safe="")
+        user = quote(self.pg_user, safe="")
+        return f"postgresql+psycopg://{user}:{password}@{self.pg_host}:{self.pg_port}/{self.pg_db}"
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment.
+
+    Raises:
+        ConfigurationError: naming every wrong variable, without the value of a secret.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = "; ".join(
+            f"DES_{str(problem['loc'][0]).upper()} is wrong: {problem['msg']}"
+            + ("" if "password" in str(problem["loc"][0]) else f" (found {problem['input']!r})")
+            for problem in error.errors()
+        )
+        raise ConfigurationError(problems) from None
