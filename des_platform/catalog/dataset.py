@@ -72,6 +72,15 @@ class Dataset(BaseModel):
             raise ValueError(f"end ({self.end}) must be later than start ({self.start})")
         return self
 
+    @field_validator("name")
+    @classmethod
+    def _not_reserved(cls, value: str) -> str:
+        if value.endswith("_rejected"):
+            raise ValueError(
+                f"a name that ends in _rejected is the table of another dataset's rejected rows (found {value!r})"
+            )
+        return value
+
     @property
     def shards(self) -> int:
         """Number of shards a day."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from des_platform.catalog.tables import containers, files
+from des_platform.catalog.tables import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,12 +58,13 @@ class FileRow(NewFile):
 
 
 @dataclass(frozen=True, slots=True)
-class ReadyDay:
-    """Files of one day that wait for their shards."""
+class WaitingDay:
+    """Files of one day that wait for the next stage."""
 
     day: date
     files: int
     newest_file_id: int
+    waited_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,28 +201,21 @@ def record_failure(connection: sa.Connection, file_id: int, error: str) -> bool:
     return connection.scalar(statement) == "failed"
 
 
-def unpacked_days(connection: sa.Connection, dataset: str, limit: int) -> list[ReadyDay]:
-    """Days whose ready files wait for their shards, the one that waits longest first."""
+def waiting_days(connection: sa.Connection, dataset: str, state: str, limit: int) -> list[WaitingDay]:
+    """Days with files in a state that is not the last one, the one that waits longest first.
+
+    `ready` files wait for their shards; `catalogued` ones for a compressed_objects run, since theirs died after
+    raw_files.
+    """
+    waited = sa.func.extract("epoch", sa.func.now() - sa.func.min(files.c.updated_at))
     statement = (
-        sa.select(files.c.day, sa.func.count(), sa.func.max(files.c.file_id))
-        .where(files.c.dataset == dataset, files.c.state == "ready")
+        sa.select(files.c.day, sa.func.count(), sa.func.max(files.c.file_id), sa.cast(waited, sa.Float))
+        .where(files.c.dataset == dataset, files.c.state == state)
         .group_by(files.c.day)
         .order_by(sa.func.min(files.c.file_id))
         .limit(limit)
     )
-    return [ReadyDay(*row) for row in connection.execute(statement)]
-
-
-def uncompressed_days(connection: sa.Connection, dataset: str, limit: int) -> list[ReadyDay]:
-    """Days with catalogued files that compressed_objects has not seen through: their run died after raw_files."""
-    statement = (
-        sa.select(files.c.day, sa.func.count(), sa.func.max(files.c.file_id))
-        .where(files.c.dataset == dataset, files.c.state == "catalogued")
-        .group_by(files.c.day)
-        .order_by(sa.func.min(files.c.file_id))
-        .limit(limit)
-    )
-    return [ReadyDay(*row) for row in connection.execute(statement)]
+    return [WaitingDay(*row) for row in connection.execute(statement)]
 
 
 def of_shard(connection: sa.Connection, dataset: str, day: date, shard: int) -> list[FileRow]:
@@ -282,9 +276,18 @@ def totals(connection: sa.Connection, dataset: str | None = None, day: date | No
     return Totals(*connection.execute(statement).one())
 
 
-def container_key(connection: sa.Connection, container_id: int) -> tuple[str, str]:
-    """Key and etag of the archive that holds a packed file."""
-    row = connection.execute(
-        sa.select(containers.c.key, containers.c.etag).where(containers.c.container_id == container_id)
-    ).one()
-    return row.key, row.etag
+def codec_choices(connection: sa.Connection, dataset: str, day: date) -> list[tuple[str, int, int, int, str]]:
+    """What large files were compressed with: codec, files, bytes in, bytes out, one choice's reason."""
+    statement = (
+        sa.select(
+            files.c.codec,
+            sa.func.count(),
+            sa.cast(sa.func.sum(files.c.size), sa.BigInteger),
+            sa.cast(sa.func.sum(files.c.stored_size), sa.BigInteger),
+            sa.func.min(files.c.codec_reason),
+        )
+        .where(files.c.dataset == dataset, files.c.day == day, files.c.codec.is_not(None))
+        .group_by(files.c.codec)
+        .order_by(files.c.codec)
+    )
+    return [(row[0], row[1], row[2], row[3], row[4]) for row in connection.execute(statement)]

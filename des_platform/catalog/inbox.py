@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from datetime import date
 
 
+MAX_ATTEMPTS = 3
+
+
 @dataclass(frozen=True, slots=True)
 class InboxEntry:
     """A file as announced: `claimed_size` is the announcer's word, not yet checked."""
@@ -68,8 +71,16 @@ def record(connection: sa.Connection, entries: Sequence[InboxEntry]) -> int:
     return len(connection.execute(statement, rows).all())
 
 
-def claim(connection: sa.Connection, dataset: str, day: date, limit: int) -> list[InboxRow]:
-    """Lock up to `limit` pending rows of one partition until the transaction ends, oldest first, past what others hold."""
+def claim(connection: sa.Connection, dataset: str, day: date, *, after: int, limit: int) -> list[InboxRow]:
+    """Lock pending rows of one partition until the transaction ends, oldest first; rows that others hold are skipped.
+
+    Args:
+        connection: inside the transaction.
+        dataset: the partition's dataset.
+        day: the partition's day.
+        after: sequence number to start behind, so that one run never claims a failed row twice.
+        limit: most rows to lock.
+    """
     statement = (
         sa.select(
             inbox.c.seq,
@@ -81,7 +92,7 @@ def claim(connection: sa.Connection, dataset: str, day: date, limit: int) -> lis
             inbox.c.claimed_size,
             inbox.c.source,
         )
-        .where(inbox.c.dataset == dataset, inbox.c.day == day, inbox.c.state == "pending")
+        .where(inbox.c.dataset == dataset, inbox.c.day == day, inbox.c.state == "pending", inbox.c.seq > after)
         .order_by(inbox.c.seq)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -92,6 +103,30 @@ def claim(connection: sa.Connection, dataset: str, day: date, limit: int) -> lis
 def settle(connection: sa.Connection, seqs: Sequence[int], state: Literal["done", "dead"]) -> None:
     """Close claimed rows: their files are catalogued, or in the dead letters."""
     connection.execute(inbox.update().where(inbox.c.seq.in_(seqs)).values(state=state))
+
+
+def more_after(connection: sa.Connection, dataset: str, day: date, seq: int) -> bool:
+    """Whether a partition has pending rows after a sequence number."""
+    rows = sa.select(inbox.c.seq).where(
+        inbox.c.dataset == dataset, inbox.c.day == day, inbox.c.state == "pending", inbox.c.seq > seq
+    )
+    return connection.scalar(sa.select(sa.exists(rows))) or False
+
+
+def record_failure(connection: sa.Connection, seq: int) -> bool:
+    """Count a failed reading of a claimed row's file.
+
+    Returns:
+        Whether it was the last attempt; the row is dead then.
+    """
+    attempts = inbox.c.attempts + 1
+    statement = (
+        inbox.update()
+        .where(inbox.c.seq == seq)
+        .values(attempts=attempts, state=sa.case((attempts >= MAX_ATTEMPTS, "dead"), else_=inbox.c.state))
+        .returning(inbox.c.state)
+    )
+    return connection.scalar(statement) == "dead"
 
 
 def backlog(connection: sa.Connection, dataset: str, limit: int) -> list[Backlog]:

@@ -61,6 +61,11 @@ def registered_datasets(connection: sa.Connection) -> list[Dataset]:
     ]
 
 
+def lock_day(connection: sa.Connection, dataset: str, day: date) -> None:
+    """Let one transaction at a time write what is kept of a whole day; the next one sees what this one commits."""
+    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(f"{dataset}:{day}", 0))))
+
+
 def manifest_of(connection: sa.Connection, dataset: str, day: date) -> Manifest | None:
     """The manifest of one day."""
     statement = sa.select(manifests.c.dataset, manifests.c.day, manifests.c.key, manifests.c.files, manifests.c.bytes)

@@ -51,6 +51,7 @@ inbox = sa.Table(
     sa.Column("claimed_size", sa.BigInteger),
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False, server_default="pending"),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("received_at", _timestamp, nullable=False, server_default=_now),
     sa.UniqueConstraint("bucket", "key", "etag"),
     sa.CheckConstraint("state IN ('pending', 'done', 'dead')", name="state"),

@@ -90,6 +90,7 @@ def upgrade() -> None:
         sa.Column("claimed_size", sa.BigInteger(), nullable=True),
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), server_default="pending", nullable=False),
+        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
         sa.Column("received_at", sa.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint("state IN ('pending', 'done', 'dead')", name=op.f("inbox_state_check")),
         sa.ForeignKeyConstraint(["dataset"], ["des.datasets.name"], name=op.f("inbox_dataset_fkey")),
