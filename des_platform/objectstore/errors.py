@@ -1,0 +1,140 @@
+"""What goes wrong between the platform and an object store; here alone the clients' exceptions become these errors.
+
+Every verb of `ObjectStore` runs its requests inside `translated`. The message of an error names the bucket, the key
+and what the store said: status, error code and the store's sentence, never the raw reply, because S3 puts the access
+key's id and the string to sign into some of them. For the same reason the clients' exceptions are not chained.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from obstore.exceptions import AlreadyExistsError, BaseError, NotSupportedError, PreconditionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_STATUS_MARK = "Server returned non-2xx status code: "
+_OS_ERROR = re.compile(r"\(os error (\d+)\)$")
+_STAGING_NAME = "Filenames containing trailing '/#\\d+/' are not supported"
+_USER_INFO = re.compile(r"//[^/@\s]*@")
+_SAID_CHARS = 300
+# Not a directory, is a directory, file name too long: what a file system cannot hold and S3 can.
+_UNREPRESENTABLE = frozenset({"20", "21", "36"})
+
+
+class ObjectNotFound(LookupError):  # noqa: N818 - the field's term, as the catalogue and the reports use it
+    """No object under this key.
+
+    Attributes:
+        bucket: the bucket's name.
+        key: the key that was asked for.
+    """
+
+    def __init__(self, bucket: str, key: str) -> None:
+        super().__init__(f"bucket {bucket!r} has no object {key!r}")
+        self.bucket = bucket
+        self.key = key
+
+
+class PreconditionFailed(RuntimeError):  # noqa: N818 - HTTP's term
+    """A conditional put or get lost: the object exists already, or is not the version that was asked for."""
+
+
+class InvalidKey(ValueError):  # noqa: N818 - the field's term
+    """A key or bucket name that the platform refuses to use; the message says why."""
+
+
+class StoreUnavailable(RuntimeError):  # noqa: N818 - the field's term
+    """The store refused or did not answer, after the client's own retries."""
+
+
+class UnsupportedByStore(RuntimeError):  # noqa: N818 - the field's term
+    """This kind of store cannot do what was asked, however often it is tried."""
+
+
+class IntegrityError(RuntimeError):
+    """The bytes are not those announced: another length, or an object replaced while it was read."""
+
+
+class RangeNotSatisfiable(IntegrityError):  # noqa: N818 - HTTP's term
+    """A byte range reaches past the end of its object."""
+
+
+class ObjectTooLarge(IntegrityError):  # noqa: N818 - the field's term
+    """An object is larger than the caller is ready to hold in memory."""
+
+
+@contextmanager
+def translated(bucket: str, key: str, *, writing: bool = False) -> Iterator[None]:
+    """Turn what obstore and botocore raise into this module's errors; anything else passes.
+
+    Args:
+        bucket: the bucket that the requests go to.
+        key: the key that they are about, or the prefix of a listing.
+        writing: the key is being created: a name that a file system cannot hold is then `UnsupportedByStore`, where a
+            reader learns that there is no such object.
+    """
+    try:
+        yield
+    except Exception as error:
+        translation = _translate(error, bucket, key, writing=writing)
+        if translation is None:
+            raise
+        raise translation from None
+
+
+def _translate(error: Exception, bucket: str, key: str, *, writing: bool) -> Exception | None:
+    place = f"bucket {bucket!r}, key {key!r}"
+    if type(error).__module__.startswith("botocore."):
+        return StoreUnavailable(f"{place}: {_said_to_boto3(error)}")
+    if not isinstance(error, BaseError | OSError | NotImplementedError):
+        return None
+    text = str(error).partition("\n\nDebug source")[0].strip()
+    code, said = _said(text)
+    os_error = _OS_ERROR.search(text)
+    unrepresentable = (os_error and os_error[1] in _UNREPRESENTABLE) or _STAGING_NAME in text
+    outcomes = (
+        (isinstance(error, AlreadyExistsError), PreconditionFailed(f"{place}: the object exists already")),
+        (
+            isinstance(error, PreconditionError) or code == "ConditionalRequestConflict",
+            PreconditionFailed(f"{place}: the object is not the version asked for, or is gone ({said})"),
+        ),
+        (isinstance(error, NotImplementedError | NotSupportedError), UnsupportedByStore(f"{place}: {said}")),
+        (
+            said.startswith("416") or text.endswith("Requested range was invalid"),
+            RangeNotSatisfiable(f"{place}: the range starts past the end of the object"),
+        ),
+        (
+            code == "NoSuchBucket",
+            StoreUnavailable(f"{place}: the bucket does not exist; create it, or correct the name"),
+        ),
+        (unrepresentable and writing, UnsupportedByStore(f"{place}: a folder cannot hold it: {said}")),
+        (unrepresentable or isinstance(error, FileNotFoundError), ObjectNotFound(bucket, key)),
+    )
+    return next((outcome for applies, outcome in outcomes if applies), StoreUnavailable(f"{place}: {said}"))
+
+
+def _said(text: str) -> tuple[str, str]:
+    """The store's error code ('' where it gave none) and a short sentence, from the text of an obstore exception."""
+    before, mark, reply = text.rpartition(_STATUS_MARK)
+    if not mark:
+        return "", _redacted(before or reply)
+    status, _, body = reply.partition(":")
+    code = re.search(r"<Code>([^<]*)</Code>", body)
+    message = re.search(r"<Message>([^<]*)</Message>", body)
+    parts = [status.strip(), *(found[1] for found in (code, message) if found)]
+    return code[1] if code else "", _redacted(": ".join(parts))
+
+
+def _said_to_boto3(error: Exception) -> str:
+    reply = getattr(error, "response", {}).get("Error", {})
+    if reply:
+        return _redacted(f"{reply.get('Code', '')}: {reply.get('Message', '')}")
+    return _redacted(str(error))
+
+
+def _redacted(said: str) -> str:
+    return _USER_INFO.sub("//", said)[:_SAID_CHARS]
