@@ -1,0 +1,15 @@
+"""What can be wrong with a codec's name or with compressed bytes; both are `ValueError`s, since both are bad input."""
+
+from __future__ import annotations
+
+
+class UnknownCodec(ValueError):  # noqa: N818  # the house's named errors say what happened, without a suffix
+    """A name, or a level, that no registered codec has."""
+
+
+class CorruptStream(ValueError):  # noqa: N818
+    """Compressed bytes that are cut short, damaged, followed by something else, or of another format."""
+
+
+class OutputTooLarge(CorruptStream):
+    """Compressed bytes that hold more than their reader is willing to receive."""
