@@ -1,0 +1,1 @@
+"""Stage 3: from catalogued files to Iceberg tables."""

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+
+from des_platform.lake.tables import Lake
+from des_platform.lake.types import SchemaConflict
+from des_platform.settings import ConfigurationError
+from des_platform_tests.lake.conftest import COLUMNS, rows
+
+if TYPE_CHECKING:
+    from des_platform.settings import Settings
+
+MONDAY, TUESDAY = date(2024, 1, 1), date(2024, 1, 2)
+
+
+def test_a_table_has_the_day_the_declared_columns_and_the_lineage(lake: Lake) -> None:
+    every_type = {"s": "string", "l": "long", "d": "double", "b": "boolean", "on": "date", "at": "timestamp"}
+    lake.ensure_table("everything", every_type)
+    assert lake.schema_of("everything") == [
+        ("_day", "date"),
+        *every_type.items(),
+        ("_file", "string"),
+        ("_line", "long"),
+    ]
+    assert lake.uri("everything").endswith("/des/lake/des/everything")
+    assert lake.total_rows("everything") == 0
+
+
+def test_ensuring_a_table_again_changes_nothing(ticks: Lake) -> None:
+    before = ticks.table("ticks").metadata_location
+    ticks.ensure_table("ticks", COLUMNS)
+    assert ticks.table("ticks").metadata_location == before
+
+
+def test_an_added_column_reads_null_for_the_days_before_it(ticks: Lake) -> None:
+    ticks.replace_day("ticks", MONDAY, [rows(2)], properties={})
+    ticks.ensure_table("ticks", {**COLUMNS, "venue": "string"})
+    ticks.replace_day("ticks", TUESDAY, [pa.RecordBatch.from_pydict({"id": [7], "venue": ["XNYS"]})], properties={})
+    assert ticks.scan_day("ticks", MONDAY, 10)["venue"].to_pylist() == [None, None]
+    assert ticks.scan_day("ticks", MONDAY, 10)["id"].to_pylist() == [0, 1]
+    assert ticks.scan_day("ticks", TUESDAY, 10)["venue"].to_pylist() == ["XNYS"]
+
+
+def test_the_name_mapping_follows_an_added_column(ticks: Lake) -> None:
+    ticks.ensure_table("ticks", {**COLUMNS, "venue": "string"})
+    table = ticks.table("ticks")
+    assert table.name_mapping() == table.schema().name_mapping
+
+
+def test_a_column_no_longer_declared_keeps_its_old_values_and_is_null_from_now_on(ticks: Lake) -> None:
+    ticks.replace_day("ticks", MONDAY, [rows(1, "AAA")], properties={})
+    ticks.ensure_table("ticks", {"id": "long"})
+    ticks.replace_day("ticks", TUESDAY, [pa.RecordBatch.from_pydict({"id": [1]})], properties={})
+    assert ticks.scan_day("ticks", MONDAY, 1)["symbol"].to_pylist() == ["AAA"]
+    assert ticks.scan_day("ticks", TUESDAY, 1)["symbol"].to_pylist() == [None]
+
+
+def test_a_changed_type_is_refused_and_nothing_else_of_the_declaration_is_applied(ticks: Lake) -> None:
+    before = ticks.schema_of("ticks")
+    with pytest.raises(SchemaConflict, match=r"'ticks', column 'price': found double, declared string; ") as caught:
+        ticks.ensure_table("ticks", {**COLUMNS, "price": "string", "venue": "string"})
+    assert (caught.value.column, caught.value.found, caught.value.declared) == ("price", "double", "string")
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)  # noqa: S301 - our own
+    assert ticks.schema_of("ticks") == before
+
+
+def test_a_new_column_that_differs_from_an_old_one_in_case_alone_is_refused(ticks: Lake) -> None:
+    with pytest.raises(SchemaConflict, match="'Price': found column 'price'"):
+        ticks.ensure_table("ticks", {"Price": "double"})
+
+
+def test_hostile_table_names_are_refused(lake: Lake) -> None:
+    long = "t" * 64
+    for name in ("", "Ticks", "1t", "_ticks", "ti-cks", "ti.cks", "../ticks", "ticks/x", "ticks\n", long, "tícks"):
+        with pytest.raises(ConfigurationError, match="expected a letter"):
+            lake.ensure_table(name, COLUMNS)
+        with pytest.raises(ConfigurationError, match="expected a letter"):
+            lake.day_rows(name, MONDAY)
+    lake.ensure_table(long[1:], COLUMNS)
+
+
+def test_declarations_that_no_table_could_have_are_refused(lake: Lake) -> None:
+    wrong = [
+        ({"price": "decimal"}, "unknown type 'decimal', expected one of string, long"),
+        ({"_day": "long"}, "reserved"),
+        ({"_FILE": "string"}, "reserved"),
+        ({"price": "double", "Price": "double"}, "in case alone"),
+        ({"a.b": "long"}, "no dot"),
+        ({"": "long"}, "1 to 128"),
+        ({"a\x00": "long"}, "printable"),
+        ({" a": "long"}, "no space around"),
+    ]
+    for columns, complaint in wrong:
+        with pytest.raises(ConfigurationError, match=complaint):
+            lake.ensure_table("ticks", columns)
+    with pytest.raises(LookupError, match="no table 'ticks'; ensure_table"):
+        lake.table("ticks")
+
+
+def test_column_names_may_have_spaces_quotes_and_accents(lake: Lake) -> None:
+    columns = {"unit price": "long", "température": "long", 'q"u/o=te': "long"}
+    lake.ensure_table("odd", columns)
+    lake.replace_day("odd", MONDAY, [pa.RecordBatch.from_pydict({name: [3] for name in columns})], properties={})
+    assert lake.scan_day("odd", MONDAY, 5).select(list(columns)).to_pylist() == [dict.fromkeys(columns, 3)]
+
+
+def test_writers_that_open_an_empty_database_and_create_one_table_at_once_all_succeed(settings: Settings) -> None:
+    start = threading.Barrier(4)
+
+    def open_and_create(number: int) -> list[tuple[str, str]]:
+        start.wait(10)
+        with closing(Lake(settings)) as lake:
+            lake.ensure_table("ticks", {**COLUMNS, f"extra_{number}": "long"})
+            return lake.schema_of("ticks")
+
+    with ThreadPoolExecutor(4) as pool:
+        seen = list(pool.map(open_and_create, range(4)))
+    for number, columns in enumerate(seen):
+        assert (f"extra_{number}", "long") in columns
+    assert sorted(name for name, _ in max(seen, key=len)) == sorted(
+        ["_day", *COLUMNS, *(f"extra_{number}" for number in range(4)), "_file", "_line"]
+    )
+
+
+def test_the_password_stays_out_of_what_readers_get(ticks: Lake, settings: Settings) -> None:
+    table = ticks.table("ticks")
+    held = f"{table.io.properties} {table.properties} {table.catalog.properties}"
+    assert "postgresql" not in held
+    assert settings.catalog_url not in held
+
+
+def test_values_of_the_same_family_take_the_declared_type(lake: Lake) -> None:
+    fitting: list[tuple[str, pa.Array[Any], list[object]]] = [
+        ("long", pa.array([1, None], pa.int8()), [1, None]),
+        ("double", pa.array([1, 2], pa.int32()), [1.0, 2.0]),
+        ("string", pa.array(["a", None]).dictionary_encode(), ["a", None]),
+        ("string", pa.nulls(1), [None]),
+        ("date", pa.array([MONDAY], pa.date64()), [MONDAY]),
+        ("timestamp", pa.array([1], pa.timestamp("s")), [datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)]),
+        ("timestamp", pa.array([5000], pa.timestamp("ns", "Europe/Paris")), [datetime(1970, 1, 1, 0, 0, 0, 5, UTC)]),
+    ]
+    for number, (declared, values, read) in enumerate(fitting):
+        lake.ensure_table(f"t{number}", {"c": declared})
+        batch = pa.RecordBatch.from_arrays([values], names=["c"])
+        lake.replace_day(f"t{number}", MONDAY, [batch], properties={})
+        assert lake.scan_day(f"t{number}", MONDAY, 5)["c"].to_pylist() == read
+
+
+def test_values_that_the_declared_type_does_not_hold_are_refused(lake: Lake) -> None:
+    unfit: list[tuple[str, pa.Array[Any], str]] = [
+        ("long", pa.array(["1"]), "string"),
+        ("long", pa.array([1.5]), "double"),
+        ("long", pa.array([2**63], pa.uint64()), "uint64 that do not fit"),
+        ("double", pa.array([2**53 + 1]), "int64 that do not fit"),
+        ("string", pa.array([1]), "int64"),
+        ("boolean", pa.array([1]), "int64"),
+        ("date", pa.array([1], pa.timestamp("us", "UTC")), "timestamp"),
+        ("timestamp", pa.array([1], pa.timestamp("ns")), r"timestamp\[ns\] that do not fit"),
+    ]
+    for number, (declared, values, found) in enumerate(unfit):
+        lake.ensure_table(f"t{number}", {"c": declared})
+        batch = pa.RecordBatch.from_arrays([values], names=["c"])
+        with pytest.raises(SchemaConflict, match=f"table 't{number}', column 'c': found values of type {found}"):
+            lake.replace_day(f"t{number}", MONDAY, [batch], properties={})
+        assert lake.total_rows(f"t{number}") == 0
+
+
+def test_a_column_that_would_get_lost_is_refused(ticks: Lake) -> None:
+    lost = [
+        (["id", "venue"], "'venue': found values of type int64, declared nothing"),
+        (["id", "id"], "'id': found values of type int64, declared once already"),
+        (["id", "_day"], "'_day': found values of type int64, declared once, for the lake to fill"),
+    ]
+    for names, complaint in lost:
+        batch = pa.RecordBatch.from_arrays([pa.array([1]), pa.array([2])], names=names)
+        with pytest.raises(SchemaConflict, match=complaint):
+            ticks.replace_day("ticks", MONDAY, [batch], properties={})
+    assert ticks.total_rows("ticks") == 0
