@@ -71,9 +71,10 @@ class Settings(BaseSettings):
     @field_validator("store_url")
     @classmethod
     def _known_scheme(cls, value: str) -> str:
-        if value != "s3://" and not value.startswith("file:///"):
+        folder = value.removeprefix("file:///").strip("/")
+        if value != "s3://" and (not value.startswith("file:///") or not folder):
             raise ValueError("expected 's3://' or 'file:///FOLDER'")
-        return value.rstrip("/") if value.startswith("file:///") else value
+        return f"file:///{folder}" if folder else value
 
     @cached_property
     def catalog_url(self) -> str:

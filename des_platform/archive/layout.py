@@ -44,15 +44,15 @@ MAX_U64 = 2**64 - 1
 _FORBIDDEN_IN_NAMES = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f]')
 
 
-class CorruptArchive(ValueError):  # noqa: N818 - the name the whole platform knows it by
+class CorruptArchive(ValueError):
     """The bytes are not a DES archive, or not any more."""
 
 
-class UnsupportedVersion(ValueError):  # noqa: N818 - the name the whole platform knows it by
+class UnsupportedVersion(ValueError):
     """The file is a DES archive of a version that this reader does not know."""
 
 
-class ExternalFile(LookupError):  # noqa: N818 - says where the file is, rather than that something failed
+class ExternalFile(LookupError):
     """The archive knows the file, but its payload is an object of its own.
 
     Attributes:

@@ -99,7 +99,7 @@ class Catalog:
 
 def alembic_config() -> Config:
     """Alembic's configuration for the migrations beside this module."""
-    from alembic.config import Config  # noqa: PLC0415 - only migrations need it
+    from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
@@ -112,8 +112,8 @@ def migrate(engine: sa.Engine) -> None:
     Raises:
         ConfigurationError: the database's revision is unknown to this code.
     """
-    from alembic import command  # noqa: PLC0415
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
+    from alembic import command
+    from alembic.script import ScriptDirectory
 
     config = alembic_config()
     scripts = ScriptDirectory.from_config(config)

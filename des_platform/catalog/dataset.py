@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 KIB = 1024
 
@@ -115,7 +118,7 @@ class Dataset(BaseModel):
         return day
 
 
-def dataset_of(datasets: list[Dataset], bucket: str, key: str) -> Dataset | None:
+def dataset_of(datasets: Iterable[Dataset], bucket: str, key: str) -> Dataset | None:
     """The dataset that a file belongs to: the one with the longest prefix that fits, or None."""
     fitting = [dataset for dataset in datasets if dataset.bucket == bucket and key.startswith(dataset.prefix)]
     return max(fitting, key=lambda dataset: len(dataset.prefix), default=None)

@@ -114,6 +114,19 @@ def by_key(connection: sa.Connection, bucket: str, key: str) -> FileRow | None:
     return next(iter(_rows(connection, statement)), None)
 
 
+def by_keys(connection: sa.Connection, bucket: str, keys: Sequence[str]) -> dict[str, FileRow]:
+    """The newest version of each file that arrived under one of the keys, by key."""
+    statement = sa.select(*_COLUMNS).where(files.c.bucket == bucket, files.c.key.in_(keys)).order_by(files.c.file_id)
+    return {row.key: row for row in _rows(connection, statement)}
+
+
+def recorded_twice(connection: sa.Connection) -> int:
+    """Files catalogued more than once with the same content under the same key; 0 unless something is wrong."""
+    same = sa.select((sa.func.count(files.c.file_id) - 1).label("surplus"))
+    surplus = same.group_by(files.c.bucket, files.c.key, files.c.sha256).subquery().c.surplus
+    return connection.scalar(sa.select(sa.cast(sa.func.sum(surplus), sa.BigInteger))) or 0
+
+
 def of_day(connection: sa.Connection, dataset: str, day: date, *, batch: int = 1000) -> Iterator[list[FileRow]]:
     """All files of a partition in order of their names, a batch at a time, so that a day of any size fits in memory."""
     after = ""

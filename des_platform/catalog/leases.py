@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from des_platform.catalog.database import Catalog
 
 
-class LeaseLost(Exception):  # noqa: N818 - the name the design gives it
+class LeaseLost(Exception):
     """Another writer holds the lease, or has held it since; what this writer wrote was not published."""
 
 

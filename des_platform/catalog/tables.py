@@ -1,4 +1,4 @@
-"""The catalogue's tables, in the schema `des`.
+"""The catalogue's tables, in the schema `des_catalog`.
 
 Invariants that the database itself holds:
 
@@ -15,7 +15,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
-SCHEMA = "des"
+# Not "des": a schema named like the user comes first in PostgreSQL's search path and would swallow the other tables.
+SCHEMA = "des_catalog"
 
 metadata = sa.MetaData(
     schema=SCHEMA,

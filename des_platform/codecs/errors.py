@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 
-class UnknownCodec(ValueError):  # noqa: N818  # the house's named errors say what happened, without a suffix
+class UnknownCodec(ValueError):  # the house's named errors say what happened, without a suffix
     """A name, or a level, that no registered codec has."""
 
 
-class CorruptStream(ValueError):  # noqa: N818
+class CorruptStream(ValueError):
     """Compressed bytes that are cut short, damaged, followed by something else, or of another format."""
 
 

@@ -37,7 +37,7 @@ class Lake:
     """
 
     def __init__(self, settings: Settings) -> None:
-        from des_platform.lake.warehouse import open_catalog  # noqa: PLC0415 - a second of imports
+        from des_platform.lake.warehouse import open_catalog
 
         self._catalog = open_catalog(settings)
 
@@ -52,7 +52,7 @@ class Lake:
             ConfigurationError: not a table's name.
             LookupError: no such table.
         """
-        from pyiceberg.exceptions import NoSuchTableError  # noqa: PLC0415 - a second of imports
+        from pyiceberg.exceptions import NoSuchTableError
 
         try:
             return self._catalog.load_table(_identifier(name))
@@ -70,7 +70,7 @@ class Lake:
             ConfigurationError: a wrong table name, or a declaration that no table could have.
             SchemaConflict: the table has such a column with another type.
         """
-        from des_platform.lake.schema import check_columns, create_or_evolve  # noqa: PLC0415 - a second of imports
+        from des_platform.lake.schema import check_columns, create_or_evolve
 
         identifier = _identifier(name)
         check_columns(name, columns)
@@ -94,7 +94,7 @@ class Lake:
             pyiceberg.exceptions.ValidationException: other writers of the day won every attempt; it is as they
                 left it.
         """
-        from des_platform.lake.replace import replace_day  # noqa: PLC0415 - a second of imports
+        from des_platform.lake.replace import replace_day
 
         return replace_day(self.table(name), day, batches, properties)
 
@@ -128,7 +128,7 @@ class Lake:
         Raises:
             LookupError: no such table.
         """
-        from des_platform.lake.schema import column_types  # noqa: PLC0415 - a second of imports
+        from des_platform.lake.schema import column_types
 
         return column_types(self.table(name))
 

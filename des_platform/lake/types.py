@@ -25,7 +25,7 @@ RESERVED_COLUMNS: Final = {DAY: "date", FILE: "string", LINE: "long"}
 """Columns that every table has beside the declared ones, with their types."""
 
 
-class SchemaConflict(Exception):  # noqa: N818 - the house's error names are nouns of what was found
+class SchemaConflict(Exception):
     """Data or a declaration does not fit the table's schema; nothing was changed.
 
     Attributes:

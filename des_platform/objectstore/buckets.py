@@ -129,8 +129,8 @@ class Buckets:
 
     @cached_property
     def _s3_client(self) -> Any:  # noqa: ANN401 - boto3 makes its classes at run time
-        import boto3  # noqa: PLC0415 - 0.15 s, for listings on S3 alone
-        from botocore.config import Config  # noqa: PLC0415
+        import boto3
+        from botocore.config import Config
 
         return boto3.Session().client(
             "s3",

@@ -25,7 +25,7 @@ _SAID_CHARS = 300
 _UNREPRESENTABLE = frozenset({"20", "21", "36"})
 
 
-class ObjectNotFound(LookupError):  # noqa: N818 - the field's term, as the catalogue and the reports use it
+class ObjectNotFound(LookupError):
     """No object under this key.
 
     Attributes:
@@ -39,19 +39,19 @@ class ObjectNotFound(LookupError):  # noqa: N818 - the field's term, as the cata
         self.key = key
 
 
-class PreconditionFailed(RuntimeError):  # noqa: N818 - HTTP's term
+class PreconditionFailed(RuntimeError):
     """A conditional put or get lost: the object exists already, or is not the version that was asked for."""
 
 
-class InvalidKey(ValueError):  # noqa: N818 - the field's term
+class InvalidKey(ValueError):
     """A key or bucket name that the platform refuses to use; the message says why."""
 
 
-class StoreUnavailable(RuntimeError):  # noqa: N818 - the field's term
+class StoreUnavailable(RuntimeError):
     """The store refused or did not answer, after the client's own retries."""
 
 
-class UnsupportedByStore(RuntimeError):  # noqa: N818 - the field's term
+class UnsupportedByStore(RuntimeError):
     """This kind of store cannot do what was asked, however often it is tried."""
 
 
@@ -59,11 +59,11 @@ class IntegrityError(RuntimeError):
     """The bytes are not those announced: another length, or an object replaced while it was read."""
 
 
-class RangeNotSatisfiable(IntegrityError):  # noqa: N818 - HTTP's term
+class RangeNotSatisfiable(IntegrityError):
     """A byte range reaches past the end of its object."""
 
 
-class ObjectTooLarge(IntegrityError):  # noqa: N818 - the field's term
+class ObjectTooLarge(IntegrityError):
     """An object is larger than the caller is ready to hold in memory."""
 
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 # S3 takes 10,000 parts: objects up to 78 GiB. Eight uploads at once hold at most 320 MiB.
 PART_BYTES = 8 * 1024 * 1024
 PARTS_IN_FLIGHT = 4
-_ATTRIBUTE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+_ATTRIBUTE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _ATTRIBUTE_VALUE = re.compile(r"[\x20-\x7e]*")
 
 
@@ -60,7 +60,7 @@ class PutOptions:
             # obstore panics on a line break in a value, and an object stored with a non-ASCII one cannot be read again.
             if not _ATTRIBUTE_NAME.fullmatch(name) or not _ATTRIBUTE_VALUE.fullmatch(value):
                 raise ValueError(
-                    f"attribute {name!r}: {value!r} is refused: names are A-Z a-z 0-9 '-', values printable ASCII"
+                    f"attribute {name!r}: {value!r} is refused: names are A-Z a-z 0-9 '-' '_', values printable ASCII"
                 )
 
     @property

@@ -52,11 +52,11 @@ class Taken:
     line_count: int
 
 
-class _UnclosedQuote(Exception):  # noqa: N818  # a state of the text, not an error
+class _UnclosedQuote(Exception):  # a state of the text, not an error
     """A quoted field is still open at the end of the text."""
 
 
-class _StrayQuote(Exception):  # noqa: N818
+class _StrayQuote(Exception):
     """A quote stands where none may be."""
 
 

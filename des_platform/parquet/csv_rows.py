@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _MAX_NAMES_IN_REASON = 20
 
 
-class _UnusableHeader(Exception):  # noqa: N818  # caught here, and turned into a rejection
+class _UnusableHeader(Exception):  # caught here, and turned into a rejection
     """What is wrong with the header, for the reason of the file's rejection."""
 
     def __init__(self, line: int, text: str, reason: str) -> None:

@@ -38,7 +38,7 @@ Kind = Literal["created", "removed"]
 Source = Literal["s3", "eventbridge", "sns", "file-message"]
 
 
-class MalformedMessage(ValueError):  # noqa: N818 - the catalogue of errors names states, not classes
+class MalformedMessage(ValueError):
     """Nothing in the message could be understood; the text says precisely why."""
 
 

@@ -112,7 +112,7 @@ def test_the_ordinary_tool_opens_what_is_written(codec: Codec, streamed: bool, t
         pytest.skip(f"{TOOLS[codec.name]} is not installed: its reading of our {codec.name} files is not checked")
     packed = tmp_path / f"packed{codec.extension}"
     packed.write_bytes(b"".join(compress(codec, [TEXT])) if streamed else compress_bytes(codec, b"small") * 2)
-    opened = subprocess.run([tool, "-d", "-c", str(packed)], capture_output=True, check=True)  # noqa: S603
+    opened = subprocess.run([tool, "-d", "-c", str(packed)], capture_output=True, check=True)
     assert opened.stdout == (TEXT if streamed else b"smallsmall")
 
 
@@ -123,7 +123,7 @@ def test_what_the_ordinary_tool_writes_is_opened(codec: Codec, tmp_path: Path) -
         pytest.skip(f"{TOOLS[codec.name]} is not installed: our reading of its {codec.name} files is not checked")
     plain = tmp_path / "plain"
     plain.write_bytes(TEXT)
-    packed = subprocess.run([tool, "-9", "-c", str(plain)], capture_output=True, check=True).stdout  # noqa: S603
+    packed = subprocess.run([tool, "-9", "-c", str(plain)], capture_output=True, check=True).stdout
     assert whole(codec, packed) == TEXT
 
 

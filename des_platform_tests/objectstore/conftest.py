@@ -61,7 +61,7 @@ def s3_store(s3_buckets: Buckets) -> ObjectStore:
 
 
 @pytest.fixture
-def s3_client(moto_endpoint: str) -> Any:  # noqa: ANN401 - boto3 makes its classes at run time
+def s3_client(moto_endpoint: str) -> Any:
     """Another client of the same server: what a stranger to the platform sees and does."""
     return boto3.client("s3", endpoint_url=moto_endpoint, region_name="us-east-1")
 

@@ -86,7 +86,7 @@ def test_a_listing_asks_s3_for_the_next_page_only_when_it_is_reached(
     assert [info.key for info in listed] == ["3", "5", "6", "7"]
 
 
-def test_strange_keys_of_others_do_not_end_an_s3_listing(s3_store: ObjectStore, s3_client: Any) -> None:  # noqa: ANN401
+def test_strange_keys_of_others_do_not_end_an_s3_listing(s3_store: ObjectStore, s3_client: Any) -> None:
     strange = ["a//b", "a/./b", "back\\slash", "folder/", "tab\tname"]
     for key in [*strange, "good"]:
         s3_client.put_object(Bucket="bucket", Key=key, Body=b"1")

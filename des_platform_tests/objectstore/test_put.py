@@ -133,7 +133,7 @@ def test_large_streams_racing_for_a_key_in_a_folder_have_one_winner(file_store: 
     assert file_store.get("key", max_bytes=20) == b"the other won"
 
 
-def test_a_large_stream_to_s3_checks_the_key_again_before_it_completes(s3_store: ObjectStore, s3_client: Any) -> None:  # noqa: ANN401
+def test_a_large_stream_to_s3_checks_the_key_again_before_it_completes(s3_store: ObjectStore, s3_client: Any) -> None:
     def racing() -> Iterator[bytes]:
         yield LARGE
         s3_store.put("key", b"the other won")
@@ -195,7 +195,7 @@ def test_an_error_in_the_data_leaves_nothing_behind(
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_an_error_in_the_data_aborts_the_upload_on_s3(s3_store: ObjectStore, s3_client: Any) -> None:  # noqa: ANN401
+def test_an_error_in_the_data_aborts_the_upload_on_s3(s3_store: ObjectStore, s3_client: Any) -> None:
     s3_store.put("key", b"before")
 
     with pytest.raises(FileNotFoundError):
@@ -213,13 +213,13 @@ def test_an_object_is_copied_by_putting_the_stream_of_another(store: ObjectStore
     assert result.sha256 == hashlib.sha256(LARGE).hexdigest()
 
 
-def test_attributes_reach_s3_for_small_and_large_objects(s3_store: ObjectStore, s3_client: Any) -> None:  # noqa: ANN401
-    attributes = {"sha256": "00ff", "Content-Type": "application/x-des"}
+def test_attributes_reach_s3_for_small_and_large_objects(s3_store: ObjectStore, s3_client: Any) -> None:
+    attributes = {"sha256": "00ff", "original_name": "a", "Content-Type": "application/x-des"}
 
     for key, data in (("small", b"1"), ("large", LARGE)):
         s3_store.put(key, data, attributes=attributes)
         head = s3_client.head_object(Bucket="bucket", Key=key)
-        assert head["Metadata"] == {"sha256": "00ff"}
+        assert head["Metadata"] == {"sha256": "00ff", "original_name": "a"}
         assert head["ContentType"] == "application/x-des"
 
 
@@ -243,7 +243,7 @@ def test_a_hostile_key_is_refused_before_the_data_is_touched(store: ObjectStore)
         store.put("../escape", failing(b""))
 
 
-def test_a_missing_s3_bucket_is_named(s3_buckets: Any) -> None:  # noqa: ANN401
+def test_a_missing_s3_bucket_is_named(s3_buckets: Any) -> None:
     with pytest.raises(StoreUnavailable, match=r"'nowhere'.*does not exist"):
         s3_buckets.bucket("nowhere").put("key", b"")
 
@@ -276,7 +276,7 @@ store.put("key", (bytes(1 << 20) for _ in range(256)))
 size = sum(len(chunk) for chunk in store.stream("key"))
 print(size, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
-    done = subprocess.run(  # noqa: S603 - our own script, on a new process's memory
+    done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True, timeout=60
     )
     size, grown_kib = map(int, done.stdout.split())

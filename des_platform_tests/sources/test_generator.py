@@ -103,9 +103,7 @@ def test_the_bytes_are_the_same_in_every_process_and_on_every_platform() -> None
         "print(hashlib.sha256(stock_file(date(2024, 1, 2), 7, 'csv', rows=2_000)).hexdigest())"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "123", "TZ": "Asia/Tokyo"}
-    run = subprocess.run(  # noqa: S603 - this interpreter, a constant program
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-    )
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == expected
 
 

@@ -20,7 +20,7 @@ def upgrade() -> None:
         sa.Column("definition", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("updated_at", sa.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("datasets_pkey")),
-        schema="des",
+        schema="des_catalog",
     )
     op.create_table(
         "dead_letters",
@@ -36,7 +36,7 @@ def upgrade() -> None:
         sa.Column("last_seen_at", sa.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("dead_letter_id", name=op.f("dead_letters_pkey")),
         sa.UniqueConstraint("fingerprint", name=op.f("dead_letters_fingerprint_key")),
-        schema="des",
+        schema="des_catalog",
     )
     op.create_table(
         "leases",
@@ -45,7 +45,7 @@ def upgrade() -> None:
         sa.Column("token", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.TIMESTAMP(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("leases_pkey")),
-        schema="des",
+        schema="des_catalog",
     )
     op.create_table(
         "containers",
@@ -64,19 +64,19 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("created_at", sa.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint("state IN ('published', 'superseded')", name=op.f("containers_state_check")),
-        sa.ForeignKeyConstraint(["dataset"], ["des.datasets.name"], name=op.f("containers_dataset_fkey")),
+        sa.ForeignKeyConstraint(["dataset"], ["des_catalog.datasets.name"], name=op.f("containers_dataset_fkey")),
         sa.PrimaryKeyConstraint("container_id", name=op.f("containers_pkey")),
         sa.UniqueConstraint(
             "dataset", "day", "shard", "generation", name=op.f("containers_dataset_day_shard_generation_key")
         ),
-        schema="des",
+        schema="des_catalog",
     )
     op.create_index(
         "containers_published_key",
         "containers",
         ["dataset", "day", "shard"],
         unique=True,
-        schema="des",
+        schema="des_catalog",
         postgresql_where=sa.text("state = 'published'"),
     )
     op.create_table(
@@ -93,17 +93,17 @@ def upgrade() -> None:
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
         sa.Column("received_at", sa.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint("state IN ('pending', 'done', 'dead')", name=op.f("inbox_state_check")),
-        sa.ForeignKeyConstraint(["dataset"], ["des.datasets.name"], name=op.f("inbox_dataset_fkey")),
+        sa.ForeignKeyConstraint(["dataset"], ["des_catalog.datasets.name"], name=op.f("inbox_dataset_fkey")),
         sa.PrimaryKeyConstraint("seq", name=op.f("inbox_pkey")),
         sa.UniqueConstraint("bucket", "key", "etag", name=op.f("inbox_bucket_key_etag_key")),
-        schema="des",
+        schema="des_catalog",
     )
     op.create_index(
         "inbox_pending_idx",
         "inbox",
         ["dataset", "day", "seq"],
         unique=False,
-        schema="des",
+        schema="des_catalog",
         postgresql_where=sa.text("state = 'pending'"),
     )
     op.create_table(
@@ -114,9 +114,9 @@ def upgrade() -> None:
         sa.Column("files", sa.BigInteger(), nullable=False),
         sa.Column("bytes", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.ForeignKeyConstraint(["dataset"], ["des.datasets.name"], name=op.f("manifests_dataset_fkey")),
+        sa.ForeignKeyConstraint(["dataset"], ["des_catalog.datasets.name"], name=op.f("manifests_dataset_fkey")),
         sa.PrimaryKeyConstraint("dataset", "day", name=op.f("manifests_pkey")),
-        schema="des",
+        schema="des_catalog",
     )
     op.create_table(
         "table_loads",
@@ -128,9 +128,9 @@ def upgrade() -> None:
         sa.Column("rejected_rows", sa.BigInteger(), nullable=False),
         sa.Column("snapshot_id", sa.BigInteger(), nullable=True),
         sa.Column("updated_at", sa.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.ForeignKeyConstraint(["dataset"], ["des.datasets.name"], name=op.f("table_loads_dataset_fkey")),
+        sa.ForeignKeyConstraint(["dataset"], ["des_catalog.datasets.name"], name=op.f("table_loads_dataset_fkey")),
         sa.PrimaryKeyConstraint("dataset", "day", name=op.f("table_loads_pkey")),
-        schema="des",
+        schema="des_catalog",
     )
     op.create_table(
         "files",
@@ -157,56 +157,52 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint("state IN ('catalogued', 'ready', 'packed', 'failed')", name=op.f("files_state_check")),
         sa.ForeignKeyConstraint(
-            ["container_id"], ["des.containers.container_id"], name=op.f("files_container_id_fkey")
+            ["container_id"], ["des_catalog.containers.container_id"], name=op.f("files_container_id_fkey")
         ),
-        sa.ForeignKeyConstraint(["dataset"], ["des.datasets.name"], name=op.f("files_dataset_fkey")),
-        sa.ForeignKeyConstraint(["seq"], ["des.inbox.seq"], name=op.f("files_seq_fkey")),
+        sa.ForeignKeyConstraint(["dataset"], ["des_catalog.datasets.name"], name=op.f("files_dataset_fkey")),
+        sa.ForeignKeyConstraint(["seq"], ["des_catalog.inbox.seq"], name=op.f("files_seq_fkey")),
         sa.PrimaryKeyConstraint("file_id", name=op.f("files_pkey")),
         sa.UniqueConstraint("bucket", "key", "etag", name=op.f("files_bucket_key_etag_key")),
         sa.UniqueConstraint("name", name=op.f("files_name_key")),
         sa.UniqueConstraint("seq", name=op.f("files_seq_key")),
-        schema="des",
+        schema="des_catalog",
     )
-    op.create_index(op.f("files_container_id_idx"), "files", ["container_id"], unique=False, schema="des")
-    op.create_index("files_partition_idx", "files", ["dataset", "day", "shard"], unique=False, schema="des")
+    op.create_index(op.f("files_container_id_idx"), "files", ["container_id"], unique=False, schema="des_catalog")
+    op.create_index("files_partition_idx", "files", ["dataset", "day", "shard"], unique=False, schema="des_catalog")
     op.create_index(
         "files_unpacked_idx",
         "files",
         ["dataset", "day", "file_id"],
         unique=False,
-        schema="des",
+        schema="des_catalog",
         postgresql_where=sa.text("state IN ('catalogued', 'ready')"),
     )
-    op.drop_table("alembic_version")
 
 
 def downgrade() -> None:
     """Take the change back."""
-    op.create_table(
-        "alembic_version",
-        sa.Column("version_num", sa.VARCHAR(length=32), autoincrement=False, nullable=False),
-        sa.PrimaryKeyConstraint("version_num", name=op.f("alembic_version_pkc")),
-    )
     op.drop_index(
         "files_unpacked_idx",
         table_name="files",
-        schema="des",
+        schema="des_catalog",
         postgresql_where=sa.text("state IN ('catalogued', 'ready')"),
     )
-    op.drop_index("files_partition_idx", table_name="files", schema="des")
-    op.drop_index(op.f("files_container_id_idx"), table_name="files", schema="des")
-    op.drop_table("files", schema="des")
-    op.drop_table("table_loads", schema="des")
-    op.drop_table("manifests", schema="des")
-    op.drop_index("inbox_pending_idx", table_name="inbox", schema="des", postgresql_where=sa.text("state = 'pending'"))
-    op.drop_table("inbox", schema="des")
+    op.drop_index("files_partition_idx", table_name="files", schema="des_catalog")
+    op.drop_index(op.f("files_container_id_idx"), table_name="files", schema="des_catalog")
+    op.drop_table("files", schema="des_catalog")
+    op.drop_table("table_loads", schema="des_catalog")
+    op.drop_table("manifests", schema="des_catalog")
+    op.drop_index(
+        "inbox_pending_idx", table_name="inbox", schema="des_catalog", postgresql_where=sa.text("state = 'pending'")
+    )
+    op.drop_table("inbox", schema="des_catalog")
     op.drop_index(
         "containers_published_key",
         table_name="containers",
-        schema="des",
+        schema="des_catalog",
         postgresql_where=sa.text("state = 'published'"),
     )
-    op.drop_table("containers", schema="des")
-    op.drop_table("leases", schema="des")
-    op.drop_table("dead_letters", schema="des")
-    op.drop_table("datasets", schema="des")
+    op.drop_table("containers", schema="des_catalog")
+    op.drop_table("leases", schema="des_catalog")
+    op.drop_table("dead_letters", schema="des_catalog")
+    op.drop_table("datasets", schema="des_catalog")

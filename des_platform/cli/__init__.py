@@ -1,0 +1,1 @@
+"""The `des` command, one module a group."""

@@ -1,0 +1,1 @@
+"""Everything `des demo` starts: servers, input, progress."""

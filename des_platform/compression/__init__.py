@@ -1,0 +1,1 @@
+"""Stage 2: from catalogued files to proven compressed objects."""

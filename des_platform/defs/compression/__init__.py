@@ -1,0 +1,1 @@
+"""Stage 2 in Dagster: the compressed_objects asset."""

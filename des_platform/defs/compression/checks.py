@@ -1,0 +1,36 @@
+"""Checks of `<dataset>/compressed_objects`."""
+
+import dagster as dg
+
+from des_platform.catalog.dataset import Dataset
+from des_platform.compression.verify import prove_objects
+from des_platform.defs.partitions import day_of, days
+from des_platform.defs.resources import PlatformResource
+from des_platform.defs.stage import asset_key
+
+
+def compressed_objects_checks(dataset: Dataset) -> list[dg.AssetChecksDefinition]:
+    """Every compressed object decompresses to its checksum (blocking)."""
+
+    @dg.asset_check(
+        asset=asset_key(dataset, "compressed_objects"),
+        partitions_def=days(dataset),
+        blocking=True,
+        description="Every compressed object, read from the store again, decompresses to the catalogued checksum.",
+    )
+    def every_object_decompresses(
+        context: dg.AssetCheckExecutionContext, platform: PlatformResource
+    ) -> dg.AssetCheckResult:
+        objects = proven = 0
+        problems: list[str] = []
+        for key in context.partition_keys:
+            proof = prove_objects(
+                platform.catalog, platform.reader, dataset.name, day_of(key), threads=platform.settings.threads
+            )
+            objects, proven = objects + proof.objects, proven + proof.bytes
+            problems += proof.problems
+        return dg.AssetCheckResult(
+            passed=not problems, metadata={"objects": objects, "bytes_proven": proven, "problems": problems[:20]}
+        )
+
+    return [every_object_decompresses]

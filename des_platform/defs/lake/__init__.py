@@ -1,0 +1,1 @@
+"""Stage 3 in Dagster: the table asset."""

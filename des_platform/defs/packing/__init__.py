@@ -1,0 +1,1 @@
+"""Stage 4 in Dagster: the des_shards asset."""

@@ -1,0 +1,1 @@
+"""Stage 1 in Dagster: the raw_files asset, and the sensors that fill the inbox and request runs."""

@@ -1,0 +1,140 @@
+"""The catalogue sensor: from what waits in the catalogue to requests for runs, one run a partition.
+
+It looks at what is pending, not at what is newer than a cursor: sequence numbers commit out of order, and a row that
+commits late must not be missed. A partition that has a run in flight is left alone, so runs of one partition follow
+each other. The run key ends in the highest sequence number, so a tick that is repeated requests nothing twice; a run
+that failed is requested again after a pause, with the attempt in its key, at most `MAX_ATTEMPTS` times until something
+new arrives.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import sqlalchemy as sa
+
+from des_platform.catalog import files, inbox
+from des_platform.catalog.dataset import Dataset
+from des_platform.defs.resources import PlatformResource
+from des_platform.naming import shard_labels
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+MAX_ATTEMPTS = 5
+PACK_AT_LATEST_SECONDS = 600  # files that wait longer are packed though more arrive for their day
+_RANGE_START = "dagster/asset_partition_range_start"
+_RANGE_END = "dagster/asset_partition_range_end"
+_PARTITION = "des/partition"
+_BATCH = "des/batch"
+_IN_FLIGHT = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Something that waits: files of a day for the stages up to the table (`ingest`), or for their shards (`pack`)."""
+
+    stage: str
+    day: date
+    files: int
+    newest: str
+    urgent: bool = False
+
+    @property
+    def partition(self) -> str:
+        """How runs in flight are told apart."""
+        return f"{self.stage}:{self.day}"
+
+
+def catalog_sensor(
+    dataset: Dataset, ingest: "UnresolvedAssetJobDefinition", pack: "UnresolvedAssetJobDefinition"
+) -> dg.SensorDefinition:
+    """The sensor that requests a dataset's runs.
+
+    Args:
+        dataset: whose files it looks at.
+        ingest: the job of the stages that are partitioned by day.
+        pack: the job of the stage that is partitioned by day and shard.
+    """
+
+    @dg.sensor(
+        name=f"{dataset.name}_catalog_sensor",
+        jobs=[ingest, pack],
+        minimum_interval_seconds=5,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Requests runs for the partitions of {dataset.name} that have files waiting.",
+    )
+    def sensor(
+        context: dg.SensorEvaluationContext, platform: PlatformResource
+    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        limit = platform.settings.runs_per_tick
+        with platform.catalog.begin() as connection:
+            waiting = waiting_work(connection, dataset.name, limit)
+        busy = _in_flight(context.instance, dataset.name)
+        requested = 0
+        for work in waiting:
+            held_up = work.partition in busy or (
+                work.stage == "pack" and not work.urgent and f"ingest:{work.day}" in busy
+            )
+            if held_up or requested == limit:
+                continue
+            batch = f"{dataset.name}:{work.partition}:{work.newest}"
+            attempt = _next_attempt(context.instance, batch)
+            if attempt is None:
+                continue
+            requested += 1
+            busy.add(work.partition)
+            yield _request(dataset, work, batch, attempt, pack.name if work.stage == "pack" else ingest.name)
+        if not requested:
+            yield dg.SkipReason(f"{len(waiting)} partitions have files waiting, {len(busy)} runs are in flight.")
+
+    return sensor
+
+
+def waiting_work(connection: sa.Connection, dataset: str, limit: int) -> list[Work]:
+    """What waits in the catalogue, the longest wait first within each kind."""
+    ingest: dict[date, Work] = {}
+    for day in inbox.backlog(connection, dataset, limit):
+        ingest[day.day] = Work("ingest", day.day, day.files, f"s{day.newest_seq}")
+    for left in files.waiting_days(connection, dataset, "catalogued", limit):
+        ingest.setdefault(left.day, Work("ingest", left.day, left.files, f"c{left.newest_file_id}"))
+    pack = [
+        Work("pack", ready.day, ready.files, f"r{ready.newest_file_id}", ready.waited_seconds > PACK_AT_LATEST_SECONDS)
+        for ready in files.waiting_days(connection, dataset, "ready", limit)
+    ]
+    return [*ingest.values(), *pack]
+
+
+def _in_flight(instance: dg.DagsterInstance, dataset: str) -> set[str]:
+    runs = instance.get_run_records(dg.RunsFilter(tags={"des/dataset": dataset}, statuses=_IN_FLIGHT))
+    return {record.dagster_run.tags[_PARTITION] for record in runs if _PARTITION in record.dagster_run.tags}
+
+
+def _next_attempt(instance: dg.DagsterInstance, batch: str) -> int | None:
+    """Number of the next attempt at a batch, or None while it should rest or for good."""
+    earlier = instance.get_run_records(dg.RunsFilter(tags={_BATCH: batch}), limit=MAX_ATTEMPTS)
+    if not earlier:
+        return 0
+    ended = max(record.end_time or 0.0 for record in earlier)
+    if len(earlier) >= MAX_ATTEMPTS or time.time() < ended + 5 * 2 ** len(earlier):
+        return None
+    return len(earlier)
+
+
+def _request(dataset: Dataset, work: Work, batch: str, attempt: int, job_name: str) -> dg.RunRequest:
+    tags = {"des/dataset": dataset.name, _PARTITION: work.partition, _BATCH: batch}
+    run_key = f"{batch}:{attempt}"
+    if work.stage == "ingest":
+        return dg.RunRequest(run_key=run_key, job_name=job_name, partition_key=work.day.isoformat(), tags=tags)
+    labels = shard_labels(dataset.shard_bits)
+    tags |= {_RANGE_START: f"{work.day}|{labels[0]}", _RANGE_END: f"{work.day}|{labels[-1]}"}
+    return dg.RunRequest(run_key=run_key, job_name=job_name, tags=tags)

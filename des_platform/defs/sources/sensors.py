@@ -1,0 +1,77 @@
+"""The sensors that fill the inbox: one for the queue, one for listings. Neither starts a run.
+
+A tick stays inside a budget far below Dagster's limit of 60 s, and everything it did is committed before it returns, so
+a tick that dies is only repeated.
+"""
+
+import json
+import time
+
+import dagster as dg
+
+from des_platform.catalog import partitions
+from des_platform.defs.resources import PlatformResource
+from des_platform.defs.stage import declared_datasets
+from des_platform.sources.drain import drain
+from des_platform.sources.listing import list_new
+
+
+@dg.sensor(
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Drains the queue into the inbox: receive, record, commit, delete.",
+)
+def queue_sensor(context: dg.SensorEvaluationContext, platform: PlatformResource) -> dg.SkipReason:
+    """Drain the queue for one budget's time."""
+    queue = platform.queue
+    if queue is None:
+        return dg.SkipReason("No queue is set (DES_QUEUE_URL); files are found by the listing sensor.")
+    datasets = declared_datasets(context.repository_def)
+    with platform.catalog.begin() as connection:
+        partitions.register_datasets(connection, datasets)
+    done = drain(queue, platform.catalog, platform.buckets, datasets, seconds=platform.settings.drain_seconds)
+    total = int(context.cursor or 0) + done.received
+    context.update_cursor(str(total))
+    return dg.SkipReason(
+        f"{done.received} messages: {done.new} new files, {done.known} known, {done.removed} deletions, "
+        f"{done.dead} dead letters in {done.seconds:.1f} s; {total} messages so far."
+    )
+
+
+@dg.sensor(
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Lists the buckets and records what no message announced.",
+)
+def listing_sensor(context: dg.SensorEvaluationContext, platform: PlatformResource) -> dg.SkipReason:
+    """List every dataset's prefix, a budget at a time, then rest.
+
+    The cursor holds the keys at which datasets ran out of time, and when the last round ended.
+    """
+    settings = platform.settings
+    cursor = json.loads(context.cursor or "{}")
+    unfinished: dict[str, str] = cursor.get("unfinished", {})
+    rest = cursor.get("ended", 0.0) + settings.listing_seconds - time.time()
+    if not unfinished and rest > 0:
+        return dg.SkipReason(f"Everything is listed; again in {rest:.0f} s.")
+    datasets = declared_datasets(context.repository_def)
+    with platform.catalog.begin() as connection:
+        partitions.register_datasets(connection, datasets)
+    seen = new = dead = 0
+    left: dict[str, str] = {}
+    for dataset in datasets:
+        if unfinished and dataset.name not in unfinished:
+            continue
+        found = list_new(
+            platform.catalog,
+            platform.buckets,
+            dataset,
+            datasets,
+            start_after=unfinished.get(dataset.name),
+            seconds=settings.drain_seconds / len(datasets),
+        )
+        seen, new, dead = seen + found.seen, new + found.new, dead + found.dead
+        if found.next_key is not None:
+            left[dataset.name] = found.next_key
+    context.update_cursor(json.dumps({"unfinished": left, "ended": time.time()}))
+    return dg.SkipReason(f"{seen} objects listed: {new} had not been announced, {dead} dead letters.")

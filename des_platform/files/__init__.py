@@ -1,0 +1,5 @@
+"""One file's original bytes, wherever they live now."""
+
+from des_platform.files.reader import FileReader, member, verified
+
+__all__ = ["FileReader", "member", "verified"]

@@ -1,0 +1,129 @@
+"""One reader for a file's original bytes, wherever they live now.
+
+A file lives in up to three places: the bucket it arrived in, a compressed object of its own, an archive. `FileReader`
+knows the order: a packed file is read through its archive (an external entry leads on to its object), a ready one from
+its compressed object, any other from where it arrived. What comes out was compared with the catalogue: a wrong size or
+SHA-256 raises `IntegrityError` at the end of the stream, so a consumer must not act on the bytes before the stream has
+ended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from des_platform.archive import DesReader
+from des_platform.catalog import containers, files
+from des_platform.codecs import decompress, get_codec
+from des_platform.objectstore import IntegrityError, ObjectNotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from des_platform.catalog.containers import Container
+    from des_platform.catalog.database import Catalog
+    from des_platform.catalog.files import FileRow
+    from des_platform.objectstore import Buckets
+
+_OPEN_ARCHIVES = 32
+
+
+class FileReader:
+    """Reads originals; safe to share between threads."""
+
+    def __init__(self, catalog: Catalog, buckets: Buckets) -> None:
+        self._catalog = catalog
+        self._buckets = buckets
+        self._archives: OrderedDict[str, DesReader] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def stream(self, file: FileRow) -> Iterator[bytes]:
+        """The original's bytes in pieces of some MiB.
+
+        Args:
+            file: the file as catalogued; a row that is older than the newest generation of its archive is fine.
+
+        Raises:
+            ObjectNotFound: the object that should hold the bytes is gone.
+            IntegrityError: the bytes are not those that were catalogued.
+            CorruptArchive: the archive that should hold them is damaged.
+        """
+        try:
+            yield from verified(file, self._packed(file) if file.container_id is not None else self.unpacked(file))
+        except ObjectNotFound:
+            newer = self._look_up(file.name)
+            if newer is None or newer.container_id == file.container_id:
+                raise
+            yield from verified(newer, self._packed(newer))
+
+    def read(self, file: FileRow) -> bytes:
+        """The original's bytes at once: for small files."""
+        return b"".join(self.stream(file))
+
+    def original(self, file: FileRow) -> Iterator[bytes]:
+        """The bytes as they arrived, from where they arrived; not compared with anything."""
+        return self._buckets.bucket(file.bucket).stream(file.key, if_match=file.etag)
+
+    def unpacked(self, file: FileRow) -> Iterator[bytes]:
+        """The bytes from the file's own object: its compressed one, else the original; not compared with anything."""
+        if file.object_key is None:
+            return self.original(file)
+        return self.object_content(self._buckets.own.bucket, file.object_key, file.codec or "store", file.size)
+
+    def object_content(self, bucket: str, key: str, codec: str, size: int) -> Iterator[bytes]:
+        """What an object decompresses to, at most `size` bytes; not compared with anything."""
+        return decompress(get_codec(codec), self._buckets.bucket(bucket).stream(key), max_size=size)
+
+    def archive(self, container: Container) -> DesReader:
+        """An opened archive; the ones used last stay open."""
+        with self._lock:
+            found = self._archives.get(container.key)
+            if found is None:
+                source = self._buckets.own.as_source(container.key, size=container.size, if_match=container.etag)
+                found = self._archives[container.key] = DesReader(source)
+            self._archives.move_to_end(container.key)
+            while len(self._archives) > _OPEN_ARCHIVES:
+                self._archives.popitem(last=False)
+            return found
+
+    def _packed(self, file: FileRow) -> Iterator[bytes]:
+        with self._catalog.begin() as connection:
+            container = containers.by_id(connection, file.container_id or 0)
+        archive = self.archive(container)
+        return self._external(archive, file) if archive.get_entry(file.name).is_external else member(archive, file)
+
+    def _external(self, archive: DesReader, file: FileRow) -> Iterator[bytes]:
+        meta = archive.get_meta(file.name)
+        bucket, key = str(meta["external_bucket"]), str(meta["external_key"])
+        return self.object_content(bucket, key, str(meta["codec"]), file.size)
+
+    def _look_up(self, name: str) -> FileRow | None:
+        with self._catalog.begin() as connection:
+            return files.by_name(connection, name)
+
+
+def member(archive: DesReader, file: FileRow) -> Iterator[bytes]:
+    """The bytes of a file that lives inside an archive, decompressed by the codec that its metadata names."""
+    codec = get_codec(str(archive.get_meta(file.name)["codec"]))
+    return decompress(codec, [archive.get_file(file.name)], max_size=file.size)
+
+
+def verified(file: FileRow, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Pass bytes through and compare them with the catalogue at the end.
+
+    Raises:
+        IntegrityError: size or SHA-256 differ.
+    """
+    digest = hashlib.sha256()
+    size = 0
+    for piece in pieces:
+        digest.update(piece)
+        size += len(piece)
+        yield piece
+    if size != file.size or digest.hexdigest() != file.sha256:
+        raise IntegrityError(
+            f"{file.subject} came back as {size} bytes with SHA-256 {digest.hexdigest()}; catalogued are "
+            f"{file.size} bytes with {file.sha256}"
+        )

@@ -1,0 +1,1 @@
+"""Stage 4: from catalogued files to published archives."""

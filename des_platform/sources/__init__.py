@@ -1,0 +1,1 @@
+"""Stage 1: where files come from, and how they enter the catalogue."""

@@ -1,0 +1,147 @@
+"""The raw_files stage: from the inbox to the file catalogue, a partition at a time.
+
+Each batch is one transaction: claim inbox rows, read each file once for its size and SHA-256, mint its name, insert it,
+settle the row. The batch that leaves nothing pending also writes the day's manifest, in the same transaction. Killed
+anywhere, the batch in hand is undone and its rows are pending again; running again changes nothing that is catalogued.
+
+A bad file goes to the dead letters and its neighbours go on; a store that is out of reach stops the run, and no file is
+blamed for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from des_platform.catalog import dead_letters, files, inbox, partitions
+from des_platform.catalog.dead_letters import DeadLetter
+from des_platform.catalog.files import NewFile
+from des_platform.naming import NameMinter, shard_of
+from des_platform.objectstore import IntegrityError, InvalidKey, ObjectNotFound, PreconditionFailed, StoreUnavailable
+from des_platform.sources.manifest import write_manifest
+
+if TYPE_CHECKING:
+    from datetime import date
+    from pathlib import Path
+
+    import sqlalchemy as sa
+
+    from des_platform.catalog.database import Catalog
+    from des_platform.catalog.dataset import Dataset
+    from des_platform.catalog.inbox import InboxRow
+    from des_platform.objectstore import Buckets
+
+_BATCH = 500
+
+
+@dataclass(slots=True)
+class IntakeReport:
+    """What one intake did: files and bytes catalogued now, files given up, files to try again."""
+
+    files: int = 0
+    bytes: int = 0
+    dead: int = 0
+    postponed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Examined:
+    row: InboxRow
+    size: int = 0
+    sha256: str = ""
+    problem: str | None = None
+    transient: bool = False
+
+
+def take_in(
+    catalog: Catalog, buckets: Buckets, dataset: Dataset, day: date, *, name_prefix: str, scratch: Path, threads: int
+) -> IntakeReport:
+    """Catalogue every pending file of one partition and write its manifest.
+
+    Args:
+        catalog: inbox and files.
+        buckets: where the files are.
+        dataset: the partition's dataset.
+        day: the partition's day (UTC).
+        name_prefix: first part of the names to mint.
+        scratch: folder for the manifest while it is built.
+        threads: files to read at once.
+
+    Raises:
+        StoreUnavailable: the store itself is out of reach; the pending rows stay pending.
+    """
+    report = IntakeReport()
+    last_seq = 0
+    with catalog.leased_node() as node, ThreadPoolExecutor(threads) as pool:
+        minter = NameMinter(name_prefix, node)
+        while True:
+            with catalog.begin() as connection:
+                rows = inbox.claim(connection, dataset.name, day, after=last_seq, limit=_BATCH)
+                last_seq = rows[-1].seq if rows else last_seq
+                examined = list(pool.map(lambda row: _examine(buckets, row), rows))
+                _catalogue(connection, dataset, minter, [found for found in examined if found.problem is None], report)
+                _give_up(connection, [found for found in examined if found.problem is not None], report)
+                if not inbox.more_after(connection, dataset.name, day, last_seq):
+                    partitions.lock_day(
+                        connection, dataset.name, day
+                    )  # two runs: the later manifest lists both's files
+                    write_manifest(connection, buckets.own, dataset.name, day, scratch)
+                    return report
+
+
+def _examine(buckets: Buckets, row: InboxRow) -> _Examined:
+    store = buckets.bucket(row.bucket)
+    digest = hashlib.sha256()
+    size = 0
+    try:
+        for piece in store.stream(row.key, if_match=row.etag):
+            digest.update(piece)
+            size += len(piece)
+    except (ObjectNotFound, InvalidKey) as error:
+        return _Examined(row, problem=f"vanished before it was read: {error}")
+    except PreconditionFailed:
+        return _Examined(
+            row, problem="replaced before it was read; the version there now is announced or listed by itself"
+        )
+    except IntegrityError as error:
+        return _Examined(row, problem=str(error), transient=True)
+    except StoreUnavailable as error:
+        store.exists("probe")  # raises where the whole store is out of reach: then no single file is to blame
+        return _Examined(row, problem=str(error), transient=True)
+    return _Examined(row, size, digest.hexdigest())
+
+
+def _catalogue(
+    connection: sa.Connection, dataset: Dataset, minter: NameMinter, examined: list[_Examined], report: IntakeReport
+) -> None:
+    new = []
+    for found in examined:
+        row = found.row
+        name = minter.mint(row.day)
+        shard = shard_of(name, dataset.shard_bits)
+        new.append(
+            NewFile(row.seq, row.dataset, row.day, row.bucket, row.key, row.etag, found.size, found.sha256, name, shard)
+        )
+        if row.claimed_size is not None and row.claimed_size != found.size:
+            reason = f"announced with {row.claimed_size} bytes, but the store holds {found.size}: catalogued as it is"
+            dead_letters.add(
+                connection, DeadLetter("raw_files", f"{row.bucket}/{row.key}", reason, dataset=row.dataset)
+            )
+        report.bytes += found.size
+    files.insert_new(connection, new)
+    inbox.settle(connection, [row.seq for row in new], "done")
+    report.files += len(new)
+
+
+def _give_up(connection: sa.Connection, examined: list[_Examined], report: IntakeReport) -> None:
+    for found in examined:
+        row = found.row
+        if found.transient and not inbox.record_failure(connection, row.seq):
+            report.postponed += 1
+            continue
+        inbox.settle(connection, [row.seq], "dead")
+        letter = DeadLetter("raw_files", f"{row.bucket}/{row.key}", found.problem or "", dataset=row.dataset)
+        dead_letters.add(connection, letter)
+        report.dead += 1
