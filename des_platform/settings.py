@@ -22,6 +22,10 @@ class ConfigurationError(Exception):
     """A setting or a dataset's definition is wrong; the message names it and says what to do."""
 
 
+# As the object store's own check: starts and ends alphanumeric, no '..'.
+BucketName = Annotated[str, Field(min_length=3, max_length=63, pattern=r"^[a-z0-9](\.?[a-z0-9-])*\.?[a-z0-9]$")]
+
+
 class Settings(BaseSettings):
     """The platform's settings, read from `DES_*` environment variables.
 
@@ -50,12 +54,12 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="DES_", extra="ignore")
 
     store_url: str = "s3://"
-    bucket: str = "des"
+    bucket: BucketName = "des"
     s3_endpoint: str = ""
     s3_region: str = "us-east-1"
     queue_url: str = ""
     queue_endpoint: str = ""
-    pg_host: str = "127.0.0.1"
+    pg_host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:_-]+$")] = "127.0.0.1"
     pg_port: Annotated[int, Field(ge=1, le=65535)] = 5432
     pg_user: str = "des"
     pg_password: SecretStr = SecretStr("")
@@ -74,14 +78,15 @@ class Settings(BaseSettings):
         folder = value.removeprefix("file:///").strip("/")
         if value != "s3://" and (not value.startswith("file:///") or not folder):
             raise ValueError("expected 's3://' or 'file:///FOLDER'")
-        return f"file:///{folder}" if folder else value
+        return value if value == "s3://" else f"file:///{folder}"
 
     @cached_property
     def catalog_url(self) -> str:
         """SQLAlchemy URL of the catalogue; it holds the password, so never print it."""
         password = quote(self.pg_password.get_secret_value(), safe="")
         user = quote(self.pg_user, safe="")
-        return f"postgresql+psycopg://{user}:{password}@{self.pg_host}:{self.pg_port}/{self.pg_db}"
+        host = f"[{self.pg_host}]" if ":" in self.pg_host else self.pg_host  # an IPv6 address
+        return f"postgresql+psycopg://{user}:{password}@{host}:{self.pg_port}/{self.pg_db}"
 
 
 def load_settings() -> Settings:

@@ -41,23 +41,34 @@ class DeadLetterRow(DeadLetter):
     last_seen_at: datetime | None = None
 
 
-def add(connection: sa.Connection, letter: DeadLetter) -> None:
-    """Keep a dead letter, or count one more attempt where it is known."""
-    body = None if letter.body is None else letter.body.replace("\0", "\ufffd")[:_BODY_LIMIT]
+def add(connection: sa.Connection, *letters: DeadLetter) -> None:
+    """Keep dead letters, or count one more attempt of each that is known."""
+    # One order for all writers: two that meet the same letters in different orders would deadlock on their rows.
+    for row in sorted(map(_row, letters), key=lambda row: row["fingerprint"] or ""):
+        statement = insert(dead_letters).values(**row)
+        statement = statement.on_conflict_do_update(
+            index_elements=["fingerprint"],
+            set_={"attempts": dead_letters.c.attempts + 1, "last_seen_at": sa.func.now()},
+        )
+        connection.execute(statement)
+
+
+def _row(letter: DeadLetter) -> dict[str, str | None]:
+    body = None if letter.body is None else _storable(letter.body[:_BODY_LIMIT])
     identity = "\0".join([letter.stage, letter.dataset or "", letter.subject, letter.reason, body or ""])
-    statement = insert(dead_letters).values(
-        stage=letter.stage,
-        dataset=letter.dataset,
-        subject=letter.subject.replace("\0", "\ufffd"),
-        reason=letter.reason.replace("\0", "\ufffd")[:4000],
-        body=body,
-        fingerprint=hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest(),
-    )
-    statement = statement.on_conflict_do_update(
-        index_elements=["fingerprint"],
-        set_={"attempts": dead_letters.c.attempts + 1, "last_seen_at": sa.func.now()},
-    )
-    connection.execute(statement)
+    return {
+        "stage": letter.stage,
+        "dataset": letter.dataset,
+        "subject": _storable(letter.subject),
+        "reason": _storable(letter.reason[:4000]),
+        "body": body,
+        "fingerprint": hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest(),
+    }
+
+
+def _storable(text: str) -> str:
+    # PostgreSQL's text holds neither NUL nor the lone surrogates that stand for bytes which are not UTF-8.
+    return text.replace("\0", "\ufffd").encode("utf-8", "backslashreplace").decode()
 
 
 def newest(connection: sa.Connection, limit: int = 50, dataset: str | None = None) -> list[DeadLetterRow]:

@@ -17,7 +17,6 @@ from des_platform.defs.lake.assets import table_asset
 from des_platform.defs.lake.checks import table_checks
 from des_platform.defs.packing.assets import des_shards
 from des_platform.defs.packing.checks import des_shards_checks
-from des_platform.defs.partitions import days, days_and_shards
 from des_platform.defs.sources.assets import raw_files
 from des_platform.defs.sources.catalog_sensor import catalog_sensor
 from des_platform.defs.sources.checks import raw_files_checks
@@ -57,8 +56,8 @@ def dataset_definitions(dataset: DatasetDefinition) -> dg.Definitions:
         by_day.append(table_asset(dataset))
         checks += table_checks(dataset)
     shards = des_shards(dataset)
-    ingest = dg.define_asset_job(f"{dataset.name}_ingest", _selection(by_day), partitions_def=days(dataset))
-    pack = dg.define_asset_job(f"{dataset.name}_pack", _selection([shards]), partitions_def=days_and_shards(dataset))
+    ingest = dg.define_asset_job(f"{dataset.name}_ingest", _selection(by_day))
+    pack = dg.define_asset_job(f"{dataset.name}_pack", _selection([shards]))
     return dg.Definitions(
         assets=[*by_day, shards],
         asset_checks=[*checks, *des_shards_checks(dataset)],

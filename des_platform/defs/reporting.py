@@ -6,6 +6,7 @@ The names are the same everywhere: `files`, `bytes_in`, `bytes_out`, `compressio
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 
 Metadata = dict[str, Any]
+_CELL_CHARACTERS = 200
+_MARKUP = re.compile(r"[\\`*_\[\]~|]")
 
 
 class Stopwatch:
@@ -68,4 +71,6 @@ def report(context: dg.AssetExecutionContext, partition_key: str, metadata: Meta
 
 def _cell(value: object) -> str:
     text = f"{value:,}" if isinstance(value, int) else str(value)
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")[:200]
+    # Every kind of line break would end the row; cut before escaping, or half an escape could be left.
+    text = " ".join(text.split())[:_CELL_CHARACTERS].replace("&", "&amp;").replace("<", "&lt;")
+    return _MARKUP.sub(r"\\\g<0>", text)

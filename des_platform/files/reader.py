@@ -14,10 +14,10 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from des_platform.archive import DesReader
+from des_platform.archive import CorruptArchive, DesReader
 from des_platform.catalog import containers, files
-from des_platform.codecs import decompress, get_codec
-from des_platform.objectstore import IntegrityError, ObjectNotFound
+from des_platform.codecs import UnknownCodec, decompress, get_codec
+from des_platform.objectstore import IntegrityError, InvalidKey, ObjectNotFound, PreconditionFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from des_platform.catalog.containers import Container
     from des_platform.catalog.database import Catalog
     from des_platform.catalog.files import FileRow
+    from des_platform.codecs import Codec
     from des_platform.objectstore import Buckets
 
 _OPEN_ARCHIVES = 32
@@ -36,27 +37,33 @@ class FileReader:
     def __init__(self, catalog: Catalog, buckets: Buckets) -> None:
         self._catalog = catalog
         self._buckets = buckets
-        self._archives: OrderedDict[str, DesReader] = OrderedDict()
+        # By etag too: a lost archive is rebuilt under its old key.
+        self._archives: OrderedDict[tuple[str, str], DesReader] = OrderedDict()
         self._lock = threading.Lock()
 
     def stream(self, file: FileRow) -> Iterator[bytes]:
         """The original's bytes in pieces of some MiB.
 
         Args:
-            file: the file as catalogued; a row that is older than the newest generation of its archive is fine.
+            file: the file as catalogued; a row from before the file was compressed, packed or packed anew is fine.
 
         Raises:
             ObjectNotFound: the object that should hold the bytes is gone.
+            PreconditionFailed: another object stands in its place.
             IntegrityError: the bytes are not those that were catalogued.
             CorruptArchive: the archive that should hold them is damaged.
+            CorruptStream: the compressed bytes are.
         """
+        given = False
         try:
-            yield from verified(file, self._packed(file) if file.container_id is not None else self.unpacked(file))
-        except ObjectNotFound:
+            for piece in verified(file, self._pieces(file)):
+                given = True
+                yield piece
+        except (ObjectNotFound, PreconditionFailed):
             newer = self._look_up(file.name)
-            if newer is None or newer.container_id == file.container_id:
+            if given or newer is None or _place(newer) == _place(file):
                 raise
-            yield from verified(newer, self._packed(newer))
+            yield from verified(newer, self._pieces(newer))
 
     def read(self, file: FileRow) -> bytes:
         """The original's bytes at once: for small files."""
@@ -79,25 +86,41 @@ class FileReader:
     def archive(self, container: Container) -> DesReader:
         """An opened archive; the ones used last stay open."""
         with self._lock:
-            found = self._archives.get(container.key)
+            version = (container.key, container.etag)
+            found = self._archives.get(version)
             if found is None:
                 source = self._buckets.own.as_source(container.key, size=container.size, if_match=container.etag)
-                found = self._archives[container.key] = DesReader(source)
-            self._archives.move_to_end(container.key)
+                found = self._archives[version] = DesReader(source)
+            self._archives.move_to_end(version)
             while len(self._archives) > _OPEN_ARCHIVES:
                 self._archives.popitem(last=False)
             return found
+
+    def archive_sha256(self, container: Container) -> str:
+        """SHA-256 (hex) of an archive as it is in the store now, whatever is open."""
+        digest = hashlib.sha256()
+        for piece in self._buckets.own.stream(container.key, if_match=container.etag):
+            digest.update(piece)
+        return digest.hexdigest()
+
+    def _pieces(self, file: FileRow) -> Iterator[bytes]:
+        return self.unpacked(file) if file.container_id is None else self._packed(file)
 
     def _packed(self, file: FileRow) -> Iterator[bytes]:
         with self._catalog.begin() as connection:
             container = containers.by_id(connection, file.container_id or 0)
         archive = self.archive(container)
+        if file.name not in archive:
+            raise CorruptArchive(f"{container.key} does not hold {file.subject}, which is catalogued there: pack it anew")
         return self._external(archive, file) if archive.get_entry(file.name).is_external else member(archive, file)
 
     def _external(self, archive: DesReader, file: FileRow) -> Iterator[bytes]:
         meta = archive.get_meta(file.name)
-        bucket, key = str(meta["external_bucket"]), str(meta["external_key"])
-        return self.object_content(bucket, key, str(meta["codec"]), file.size)
+        codec = codec_of(archive, file)
+        try:
+            return self.object_content(str(meta["external_bucket"]), str(meta["external_key"]), codec.name, file.size)
+        except (KeyError, InvalidKey) as error:
+            raise CorruptArchive(f"the archive's metadata of {file.subject} names no object: {error}") from error
 
     def _look_up(self, name: str) -> FileRow | None:
         with self._catalog.begin() as connection:
@@ -106,8 +129,23 @@ class FileReader:
 
 def member(archive: DesReader, file: FileRow) -> Iterator[bytes]:
     """The bytes of a file that lives inside an archive, decompressed by the codec that its metadata names."""
-    codec = get_codec(str(archive.get_meta(file.name)["codec"]))
-    return decompress(codec, [archive.get_file(file.name)], max_size=file.size)
+    return decompress(codec_of(archive, file), [archive.get_file(file.name)], max_size=file.size)
+
+
+def codec_of(archive: DesReader, file: FileRow) -> Codec:
+    """The codec of a file as its archive's metadata name it.
+
+    Raises:
+        CorruptArchive: they name none, or one that there is not.
+    """
+    try:
+        return get_codec(str(archive.get_meta(file.name)["codec"]))
+    except (KeyError, UnknownCodec) as error:
+        raise CorruptArchive(f"the archive's metadata of {file.subject} name no known codec: {error}") from error
+
+
+def _place(file: FileRow) -> tuple[int | None, str | None]:
+    return file.container_id, file.object_key
 
 
 def verified(file: FileRow, pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -19,7 +19,6 @@ from des_platform.catalog import files, partitions
 from des_platform.catalog.partitions import TableLoad
 from des_platform.lake.types import FILE, LINE
 from des_platform.objectstore import ObjectNotFound, PreconditionFailed
-from des_platform.parquet import ColumnType, RejectedRow, read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from des_platform.files import FileReader
     from des_platform.lake.tables import Lake
     from des_platform.lake.types import Replaced
-    from des_platform.parquet import FileFormat
+    from des_platform.parquet import ColumnType, FileFormat, RejectedRow
 
 FORMATS: dict[str, FileFormat] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _REJECTED_COLUMNS = {"text": "string", "reason": "string"}
@@ -85,6 +84,8 @@ def load_day(
         SchemaConflict: the table has a declared column with another type.
         IntegrityError: a file's bytes are not those that were catalogued; nothing was replaced.
     """
+    from des_platform.parquet import ColumnType
+
     declared = dataset.table.columns if dataset.table else {}
     columns = {name: ColumnType(kind) for name, kind in declared.items()}
     rejected = rejected_table(dataset.name)
@@ -134,6 +135,8 @@ def _rows_of(
 ) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
 
+    from des_platform.parquet import RejectedRow, read_rows
+
     suffix = PurePosixPath(file.key).suffix.lower()
     if suffix not in FORMATS:
         reason = f"{file.key} has no tabular format: the name ends in none of {', '.join(FORMATS)}"
@@ -146,7 +149,8 @@ def _rows_of(
             sink.report.records += found.rows.num_rows
             sink.report.rows += found.rows.num_rows
             if found.rows.num_rows:
-                yield found.rows.append_column(FILE, pa.repeat(file.name, found.rows.num_rows))
+                named = found.rows.append_column(FILE, pa.repeat(file.name, found.rows.num_rows))
+                yield named.append_column(LINE, found.lines)
     except (ObjectNotFound, PreconditionFailed) as error:
         sink.add(file, [RejectedRow(1, "", f"the file cannot be read: {error}")])
 

@@ -45,12 +45,14 @@ class RowBatch:
 
     Attributes:
         rows: the good ones, typed, in the order of the file; its schema is `arrow_schema` of the declared columns.
+        lines: the physical line, counted from 1, where each of the rows starts.
         rejected: the others, by line.
         extra_columns: names that the file has and the declaration lacks: of a CSV file's header (the same in every
             batch), or of this batch's JSON objects.
     """
 
     rows: pa.RecordBatch
+    lines: pa.Array[Any]
     rejected: list[RejectedRow]
     extra_columns: frozenset[str]
 
@@ -113,11 +115,12 @@ class BatchBuilder:
     def build(self, extra_columns: frozenset[str]) -> RowBatch:
         """Return the batch: records without a fault as rows, all others rejected."""
         rows = pa.RecordBatch.from_arrays(self._columns, schema=self.schema)
+        lines = pa.array(self.lines, pa.int64())
         if not self._faults:
-            return RowBatch(rows, self.rejected, extra_columns)
+            return RowBatch(rows, lines, self.rejected, extra_columns)
         rejected = [
             reject(self.lines[index], self.texts[index], "; ".join(reasons)) for index, reasons in self._faults.items()
         ]
         good = pa.array([index not in self._faults for index in range(len(self.lines))], pa.bool_())
         by_line = sorted([*self.rejected, *rejected], key=lambda row: row.line)
-        return RowBatch(rows.filter(good), by_line, extra_columns)
+        return RowBatch(rows.filter(good), lines.filter(good), by_line, extra_columns)

@@ -26,7 +26,7 @@ def read_jsonl(chunks: Iterable[bytes], columns: Mapping[str, ColumnType], max_l
     for event in read_lines(chunks, max_line_bytes):
         if not isinstance(event, LineBlock):
             rejected = reject(event.line, event.start, f"the line is longer than {max_line_bytes} bytes")
-            yield RowBatch(pa.RecordBatch.from_pylist([], schema), [rejected], frozenset())
+            yield RowBatch(pa.RecordBatch.from_pylist([], schema), pa.array([], pa.int64()), [rejected], frozenset())
             continue
         lines = event.text.split("\n")
         for start in range(0, len(lines), MAX_BATCH_ROWS):

@@ -99,8 +99,7 @@ def _record(
                 letters.append(DeadLetter("queue", f"{event.bucket}/{event.key}", found, message.body))
     with catalog.begin() as connection:
         new = inbox.record(connection, entries)
-        for letter in letters:
-            dead_letters.add(connection, letter)
+        dead_letters.add(connection, *letters)
     report.received += len(messages)
     report.new += new
     report.known += len(entries) - new

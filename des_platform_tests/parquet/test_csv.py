@@ -333,3 +333,14 @@ def test_lines_without_quotes_are_rows_or_rejected(data: bytes, size: int) -> No
 def test_chunks_do_not_matter(text: str, size: int) -> None:
     data = b"id,name\n" + text.encode()
     assert collect(cut(data, size), "csv", PAIR, 40) == collect(data, "csv", PAIR, 40)
+
+
+def test_each_row_knows_the_line_it_starts_at() -> None:
+    content = b'id,note\n1,a\nbroken,b\n3,"two\nlines"\n4,d\n'
+
+    batches = list(read_rows([content], "csv", {"id": ColumnType.LONG, "note": ColumnType.STRING}))
+
+    found = [
+        pair for batch in batches for pair in zip(batch.rows["id"].to_pylist(), batch.lines.to_pylist(), strict=True)
+    ]
+    assert found == [(1, 2), (3, 4), (4, 6)]

@@ -4,6 +4,7 @@ import dagster as dg
 
 from des_platform.catalog.dataset import Dataset
 from des_platform.compression.verify import prove_objects
+from des_platform.defs.checking import verdict
 from des_platform.defs.partitions import day_of, days
 from des_platform.defs.resources import PlatformResource
 from des_platform.defs.stage import asset_key
@@ -21,16 +22,14 @@ def compressed_objects_checks(dataset: Dataset) -> list[dg.AssetChecksDefinition
     def every_object_decompresses(
         context: dg.AssetCheckExecutionContext, platform: PlatformResource
     ) -> dg.AssetCheckResult:
-        objects = proven = 0
-        problems: list[str] = []
-        for key in context.partition_keys:
-            proof = prove_objects(
-                platform.catalog, platform.reader, dataset.name, day_of(key), threads=platform.settings.threads
+        def evaluate(key: str) -> dg.AssetCheckResult:
+            threads = platform.settings.threads
+            proof = prove_objects(platform.catalog, platform.reader, dataset.name, day_of(key), threads=threads)
+            return dg.AssetCheckResult(
+                passed=not proof.problems,
+                metadata={"objects": proof.objects, "bytes_proven": proof.bytes, "problems": proof.problems[:20]},
             )
-            objects, proven = objects + proof.objects, proven + proof.bytes
-            problems += proof.problems
-        return dg.AssetCheckResult(
-            passed=not problems, metadata={"objects": objects, "bytes_proven": proven, "problems": problems[:20]}
-        )
+
+        return verdict(context, evaluate)
 
     return [every_object_decompresses]

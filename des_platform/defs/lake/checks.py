@@ -4,6 +4,7 @@ import dagster as dg
 
 from des_platform.catalog import partitions
 from des_platform.catalog.dataset import Dataset
+from des_platform.defs.checking import verdict
 from des_platform.defs.partitions import day_of, days
 from des_platform.defs.resources import PlatformResource
 from des_platform.defs.stage import asset_key
@@ -22,22 +23,19 @@ def table_checks(dataset: Dataset) -> list[dg.AssetChecksDefinition]:
     def every_record_accounted_for(
         context: dg.AssetCheckExecutionContext, platform: PlatformResource
     ) -> dg.AssetCheckResult:
-        problems = []
-        records = 0
-        for key in context.partition_keys:
+        def evaluate(key: str) -> dg.AssetCheckResult:
             with platform.catalog.begin() as connection:
                 load = partitions.load_of(connection, dataset.name, day_of(key))
             if load is None:
-                problems.append(f"{key} was never loaded")
-                continue
-            records += load.parsed_rows
+                return dg.AssetCheckResult(passed=False, metadata={"problem": "the day was never loaded"})
             rows = platform.lake.day_rows(dataset.name, day_of(key))
             rejected = platform.lake.day_rows(rejected_table(dataset.name), day_of(key))
-            if rows + rejected != load.parsed_rows:
-                problems.append(
-                    f"{key}: {load.parsed_rows} records were read, but {rows} rows and {rejected} rejected are there"
-                )
-        return dg.AssetCheckResult(passed=not problems, metadata={"records": records, "problems": problems})
+            return dg.AssetCheckResult(
+                passed=rows + rejected == load.parsed_rows,
+                metadata={"records_read": load.parsed_rows, "table_rows": rows, "rejected_rows": rejected},
+            )
+
+        return verdict(context, evaluate)
 
     @dg.asset_check(
         asset=asset_key(dataset, "table"),
@@ -45,13 +43,16 @@ def table_checks(dataset: Dataset) -> list[dg.AssetChecksDefinition]:
         description="No record was rejected; those that were stand in the table of rejected rows, with the reason.",
     )
     def no_rejected_rows(context: dg.AssetCheckExecutionContext, platform: PlatformResource) -> dg.AssetCheckResult:
-        with platform.catalog.begin() as connection:
-            loads = [partitions.load_of(connection, dataset.name, day_of(key)) for key in context.partition_keys]
-        rejected = sum(load.rejected_rows for load in loads if load is not None)
-        return dg.AssetCheckResult(
-            passed=rejected == 0,
-            severity=dg.AssetCheckSeverity.WARN,
-            metadata={"rejected_rows": rejected, "look_at": f"des.{rejected_table(dataset.name)}"},
-        )
+        def evaluate(key: str) -> dg.AssetCheckResult:
+            with platform.catalog.begin() as connection:
+                load = partitions.load_of(connection, dataset.name, day_of(key))
+            rejected = load.rejected_rows if load else 0
+            return dg.AssetCheckResult(
+                passed=rejected == 0,
+                severity=dg.AssetCheckSeverity.WARN,
+                metadata={"rejected_rows": rejected, "look_at": f"des.{rejected_table(dataset.name)}"},
+            )
+
+        return verdict(context, evaluate)
 
     return [every_record_accounted_for, no_rejected_rows]

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from des_platform.catalog.dataset import Dataset
+from des_platform.defs.checking import verdict
 from des_platform.defs.partitions import day_and_shard_of, days_and_shards
 from des_platform.defs.resources import PlatformResource
 from des_platform.defs.stage import asset_key
@@ -21,16 +22,15 @@ def des_shards_checks(dataset: Dataset) -> list[dg.AssetChecksDefinition]:
     def every_member_readable_and_equal(
         context: dg.AssetCheckExecutionContext, platform: PlatformResource
     ) -> dg.AssetCheckResult:
-        members = proven = 0
-        problems: list[str] = []
         reader = platform.reader
-        for key in context.partition_keys:
-            day, shard = day_and_shard_of(key)
-            proof = prove_shard(platform.catalog, reader, dataset.name, day, shard)
-            members, proven = members + proof.members, proven + proof.bytes
-            problems += proof.problems
-        return dg.AssetCheckResult(
-            passed=not problems, metadata={"members": members, "bytes_proven": proven, "problems": problems[:20]}
-        )
+
+        def evaluate(key: str) -> dg.AssetCheckResult:
+            proof = prove_shard(platform.catalog, reader, dataset.name, *day_and_shard_of(key))
+            return dg.AssetCheckResult(
+                passed=not proof.problems,
+                metadata={"members": proof.members, "bytes_proven": proof.bytes, "problems": proof.problems[:20]},
+            )
+
+        return verdict(context, evaluate)
 
     return [every_member_readable_and_equal]

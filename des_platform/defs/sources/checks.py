@@ -6,6 +6,7 @@ import dagster as dg
 
 from des_platform.catalog import files, inbox, partitions
 from des_platform.catalog.dataset import Dataset
+from des_platform.defs.checking import verdict
 from des_platform.defs.partitions import day_of, days
 from des_platform.defs.resources import PlatformResource
 from des_platform.defs.stage import asset_key
@@ -24,10 +25,11 @@ def raw_files_checks(dataset: Dataset) -> list[dg.AssetChecksDefinition]:
     def every_file_accounted_for(
         context: dg.AssetCheckExecutionContext, platform: PlatformResource
     ) -> dg.AssetCheckResult:
-        problems = [
-            problem for key in context.partition_keys for problem in _unaccounted(platform, dataset, day_of(key))
-        ]
-        return dg.AssetCheckResult(passed=not problems, metadata={"problems": problems[:20]})
+        def evaluate(key: str) -> dg.AssetCheckResult:
+            problems = _unaccounted(platform, dataset, day_of(key))
+            return dg.AssetCheckResult(passed=not problems, metadata={"problems": problems[:20]})
+
+        return verdict(context, evaluate)
 
     @dg.asset_check(
         asset=asset_key(dataset, "raw_files"),
@@ -35,16 +37,17 @@ def raw_files_checks(dataset: Dataset) -> list[dg.AssetChecksDefinition]:
         description="No file of the day was given up; those that were stand in the dead letters.",
     )
     def no_dead_letters(context: dg.AssetCheckExecutionContext, platform: PlatformResource) -> dg.AssetCheckResult:
-        dead = 0
-        with platform.catalog.begin() as connection:
-            for key in context.partition_keys:
-                dead += inbox.tally(connection, dataset.name, day_of(key))["dead"]
+        def evaluate(key: str) -> dg.AssetCheckResult:
+            with platform.catalog.begin() as connection:
+                dead = inbox.tally(connection, dataset.name, day_of(key))["dead"]
                 dead += files.totals(connection, dataset.name, day_of(key)).failed
-        return dg.AssetCheckResult(
-            passed=dead == 0,
-            severity=dg.AssetCheckSeverity.WARN,
-            metadata={"given_up": dead, "look_at": "des dead-letters"},
-        )
+            return dg.AssetCheckResult(
+                passed=dead == 0,
+                severity=dg.AssetCheckSeverity.WARN,
+                metadata={"given_up": dead, "look_at": "des dead-letters"},
+            )
+
+        return verdict(context, evaluate)
 
     return [every_file_accounted_for, no_dead_letters]
 
