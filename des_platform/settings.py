@@ -2,8 +2,8 @@
 
 Nothing else in the house reads the environment for a setting of its own (object-store and queue credentials are the
 exception: the AWS clients read theirs, `AWS_ACCESS_KEY_ID` and so on, by themselves). A wrong value raises
-    `ConfigurationError` that names
-the variable, what was found and what is expected; the value of a secret never appears in it.
+`ConfigurationError` that names the variable, what was found and what is expected; the value of a secret never appears
+in it.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Settings(BaseSettings):
         s3_region: region of the S3 and SQS clients.
         queue_url: SQS queue that announces files; empty where files are found by listing alone.
         queue_endpoint: base URL of an SQS-compatible server; empty for AWS.
+        landing_bucket: bucket of queue messages that name a file and no bucket.
         pg_host: PostgreSQL server of the catalogue, the tables' catalogue and Dagster's storage.
         pg_port: its TCP port.
         pg_user: its user.
@@ -59,6 +60,7 @@ class Settings(BaseSettings):
     s3_region: str = "us-east-1"
     queue_url: str = ""
     queue_endpoint: str = ""
+    landing_bucket: BucketName = "landing"
     pg_host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:_-]+$")] = "127.0.0.1"
     pg_port: Annotated[int, Field(ge=1, le=65535)] = 5432
     pg_user: str = "des"

@@ -116,3 +116,10 @@ def s3_platform(
     made = _platform("s3://", postgres_address, monkeypatch, tmp_path)
     yield made
     made.catalog.close()
+
+
+@pytest.fixture(params=["platform", "s3_platform"])
+def any_platform(request: pytest.FixtureRequest) -> Platform:
+    """An empty platform, once on `file://` and once on S3."""
+    made: Platform = request.getfixturevalue(request.param)
+    return made

@@ -54,9 +54,10 @@ class Catalog:
             migrate(engine)
         except sa.exc.OperationalError as error:
             engine.dispose()
+            said = " ".join(str(error.orig).split())  # libpq's words stand on several lines
             where = f"{settings.pg_host}:{settings.pg_port}/{settings.pg_db}"
             raise ConfigurationError(
-                f"the catalogue at {where} cannot be reached as user {settings.pg_user}: {error.orig}. "
+                f"the catalogue at {where} cannot be reached as user {settings.pg_user}: {said}. "
                 "Check DES_PG_HOST, DES_PG_PORT, DES_PG_USER, DES_PG_PASSWORD and DES_PG_DB"
             ) from None
         return cls(engine)

@@ -59,12 +59,13 @@ class FileRow(NewFile):
 
 @dataclass(frozen=True, slots=True)
 class WaitingDay:
-    """Files of one day that wait for the next stage."""
+    """Files of one day that wait for the next stage: since when the first waits, and since when no other has come."""
 
     day: date
     files: int
     newest_file_id: int
     waited_seconds: float
+    quiet_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +222,15 @@ def waiting_days(connection: sa.Connection, dataset: str, state: str, limit: int
     raw_files.
     """
     waited = sa.func.extract("epoch", sa.func.now() - sa.func.min(files.c.updated_at))
+    quiet = sa.func.extract("epoch", sa.func.now() - sa.func.max(files.c.updated_at))
     statement = (
-        sa.select(files.c.day, sa.func.count(), sa.func.max(files.c.file_id), sa.cast(waited, sa.Float))
+        sa.select(
+            files.c.day,
+            sa.func.count(),
+            sa.func.max(files.c.file_id),
+            sa.cast(waited, sa.Float),
+            sa.cast(quiet, sa.Float),
+        )
         .where(files.c.dataset == dataset, files.c.state == state)
         .group_by(files.c.day)
         .order_by(sa.func.min(files.c.file_id))

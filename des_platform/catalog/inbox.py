@@ -1,9 +1,9 @@
 """The inbox: every file that was announced or found, once.
 
 Protocol: whoever hears of a file inserts it here (`record`), commits, and only then acknowledges the message. A row is
-    pending until the raw_files asset
-of its partition claims it, catalogues the file and settles the row in one transaction. A claim is a row lock: it ends
-with the transaction, so a killed process gives its rows back at once, and a second claimer skips them.
+pending until the raw_files asset of its partition claims it, catalogues the file and settles the row in one
+transaction. A claim is a row lock: it ends with the transaction, so a killed process gives its rows back at once, and a
+second claimer skips them.
 """
 
 from __future__ import annotations
@@ -145,9 +145,10 @@ def unknown(connection: sa.Connection, bucket: str, identities: Sequence[tuple[s
     """Those of the `(key, etag)` pairs of a bucket that the inbox does not hold yet."""
     if not identities:
         return set()
-    pairs = sa.tuple_(inbox.c.key, inbox.c.etag)
+    # By key alone, which the unique index answers: pairs in a list took a second per thousand.
+    keys = [key for key, _ in identities]
     known = connection.execute(
-        sa.select(inbox.c.key, inbox.c.etag).where(inbox.c.bucket == bucket, pairs.in_(identities))
+        sa.select(inbox.c.key, inbox.c.etag).where(inbox.c.bucket == bucket, inbox.c.key.in_(keys))
     )
     return set(identities) - {(key, etag) for key, etag in known}
 

@@ -104,6 +104,20 @@ def replace_load(connection: sa.Connection, load: TableLoad) -> None:
     )
 
 
+def not_loaded(connection: sa.Connection, dataset: str, limit: int) -> list[Manifest]:
+    """Manifests that list more files than the last load of their day had, the oldest day first."""
+    columns = [manifests.c[name] for name in Manifest.__dataclass_fields__]
+    loads = sa.and_(table_loads.c.dataset == manifests.c.dataset, table_loads.c.day == manifests.c.day)
+    statement = (
+        sa.select(*columns)
+        .select_from(manifests.outerjoin(table_loads, loads))
+        .where(manifests.c.dataset == dataset, manifests.c.files > sa.func.coalesce(table_loads.c.files, 0))
+        .order_by(manifests.c.day)
+        .limit(limit)
+    )
+    return [Manifest(*row) for row in connection.execute(statement)]
+
+
 def table_rows(connection: sa.Connection, dataset: str | None = None) -> tuple[int, int]:
     """Rows in the tables, and rows rejected, over all days."""
     statement = sa.select(

@@ -37,5 +37,10 @@ def dead_letters(limit: Annotated[int, typer.Option(help="most letters to show",
             letter.attempts,
             seen,
         )
-        table.add_row(*(Text(str(cell)) for cell in cells))
+        table.add_row(*(Text(_printable(str(cell))) for cell in cells))
     Console().print(table)
+
+
+def _printable(text: str) -> str:
+    # Whoever may write to the queue must not steer the terminal of who reads this.
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -40,7 +40,11 @@ def get(
                 sys.stdout.buffer.write(piece)
             sys.stdout.buffer.flush()
         else:
-            _write(output, pieces)
+            try:
+                _write(output, pieces)
+            except OSError as error:
+                print(f"des: {output} cannot be written: {error.strerror}", file=sys.stderr)
+                raise SystemExit(2) from None
 
 
 def _find(catalog: Catalog, name: str) -> FileRow:

@@ -13,9 +13,7 @@ from des_platform.cli.dead_letters import dead_letters
 from des_platform.cli.demo.command import demo
 from des_platform.cli.get import get
 
-app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__.split("\n")[0]
-)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(demo)
 app.command()(get)
 app.command("dead-letters")(dead_letters)
@@ -28,12 +26,14 @@ def _root() -> None:
 
 def main() -> None:
     """Run the command line."""
-    from des_platform.archive import CorruptArchive
+    from des_platform.archive import CorruptArchive, UnsupportedVersion
     from des_platform.cli.demo.processes import DemoError
-    from des_platform.objectstore import IntegrityError, ObjectNotFound, StoreUnavailable
+    from des_platform.codecs import CorruptStream
+    from des_platform.objectstore import IntegrityError, ObjectNotFound, PreconditionFailed, StoreUnavailable
     from des_platform.settings import ConfigurationError
 
-    known = (ConfigurationError, DemoError, CorruptArchive, IntegrityError, ObjectNotFound, StoreUnavailable)
+    damage = (CorruptArchive, CorruptStream, IntegrityError, ObjectNotFound, PreconditionFailed, UnsupportedVersion)
+    known = (ConfigurationError, DemoError, StoreUnavailable, *damage)
     try:
         app()
     except known as error:

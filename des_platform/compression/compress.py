@@ -113,7 +113,10 @@ def _compress_one(buckets: Buckets, reader: FileReader, profile: Profile, file: 
     except (IntegrityError, CorruptStream) as error:
         return _Proven(file, problem=str(error))
     except StoreUnavailable as error:
-        source.exists("probe")  # raises where the whole store is out of reach: then no single file is to blame
+        # Raises where the whole bucket is out of reach; a HEAD cannot tell a missing bucket from a missing object.
+        next(source.list("probe"), None)
+        if _is_readable(reader, file):
+            raise  # the platform's own bucket refused, or the trouble is over: no file is to blame
         return _Proven(file, problem=str(error))
 
 
@@ -133,6 +136,14 @@ def _write_and_prove(buckets: Buckets, reader: FileReader, choice: Choice, file:
         return _Proven(file, kept, None, file.size)
     _drain(verified(file, reader.object_content(buckets.own.bucket, key, choice.codec.name, file.size)))
     return _Proven(file, choice, key, written.size)
+
+
+def _is_readable(reader: FileReader, file: FileRow) -> bool:
+    try:
+        _drain(reader.original(file))
+    except (StoreUnavailable, ObjectNotFound, PreconditionFailed, IntegrityError):
+        return False
+    return True
 
 
 def _drain(pieces: Iterator[bytes]) -> None:

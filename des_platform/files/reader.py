@@ -111,7 +111,9 @@ class FileReader:
             container = containers.by_id(connection, file.container_id or 0)
         archive = self.archive(container)
         if file.name not in archive:
-            raise CorruptArchive(f"{container.key} does not hold {file.subject}, which is catalogued there: pack it anew")
+            raise CorruptArchive(
+                f"{container.key} does not hold {file.subject}, which is catalogued there: pack it anew"
+            )
         return self._external(archive, file) if archive.get_entry(file.name).is_external else member(archive, file)
 
     def _external(self, archive: DesReader, file: FileRow) -> Iterator[bytes]:

@@ -46,7 +46,9 @@ class Lake:
         self._catalog.close()
 
     def table(self, name: str) -> Table:
-        """Return the table as it is now, for a reader that knows Iceberg (`polars.scan_iceberg(lake.table(name))`).
+        """Return the table as it is now, for a reader that knows Iceberg, such as `polars.scan_iceberg`.
+
+        Polars has an S3 client of its own: beside AWS it needs `storage_options` with `aws_endpoint_url`.
 
         Raises:
             ConfigurationError: not a table's name.

@@ -1,7 +1,7 @@
 """How bytes come out of a bucket: whole, chunk by chunk, by ranges.
 
 Invariants: a size is checked before the bytes are read; what is returned has exactly the announced length and comes
-    from one version of the object.
+from one version of the object.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from des_platform.archive import CorruptArchive
+from des_platform.archive import CorruptArchive, UnsupportedVersion
 from des_platform.catalog import dead_letters, files
 from des_platform.catalog.dead_letters import DeadLetter
 from des_platform.codecs import CorruptStream, Profile, choose, compress_bytes, sample_ranges
@@ -90,20 +90,17 @@ def load_member(
         own = file.object_key is not None
         bucket, key = (buckets.own.bucket, file.object_key or "") if own else (file.bucket, file.key)
         return Member(file, file.codec, None, bucket, key)
+    if before is not None and file.container_id == before.container_id and (taken := _take_over(reader, file, before)):
+        return taken
     try:
-        if (
-            before is not None
-            and file.container_id == before.container_id
-            and (taken := _take_over(reader, file, before))
-        ):
-            return taken
         return _compress(dataset, file, b"".join(verified(file, reader.original(file))))
     except (ObjectNotFound, PreconditionFailed) as error:
         return Unreadable(file, f"vanished or replaced after it was catalogued: {error}")
     except IntegrityError as error:
         return Unreadable(file, str(error))
     except StoreUnavailable as error:
-        buckets.bucket(file.bucket).exists("probe")  # raises where the whole store is out of reach
+        # Raises where the whole bucket is out of reach; a HEAD cannot tell a missing bucket from a missing object.
+        next(buckets.bucket(file.bucket).list("probe"), None)
         return Unreadable(file, str(error))
 
 
@@ -114,7 +111,15 @@ def _take_over(reader: FileReader, file: FileRow, before: Container) -> Member |
         for _ in verified(file, member_bytes(archive, file)):
             pass
         return Member(file, str(archive.get_meta(file.name)["codec"]), archive.get_file(file.name))
-    except (ObjectNotFound, PreconditionFailed, IntegrityError, CorruptArchive, CorruptStream, KeyError):
+    except (
+        ObjectNotFound,
+        PreconditionFailed,
+        IntegrityError,
+        CorruptArchive,
+        UnsupportedVersion,
+        CorruptStream,
+        KeyError,
+    ):
         return None
 
 

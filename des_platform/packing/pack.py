@@ -1,10 +1,9 @@
 """The des_shards stage: the files of one day and shard become one immutable archive.
 
 Idempotence: members are sorted by name and their bytes follow from the files, so the same files give the same archive;
-    its key holds the start of its SHA-256
-(`archives/<dataset>/<day>/<shard>.<digest>.des`). A late file makes a new generation that takes the other members'
-stored bytes over from the generation before it. A kill before the commit leaves at most an object that the next attempt
-writes again, byte for byte.
+its key holds the start of its SHA-256 (`archives/<dataset>/<day>/<shard>.<digest>.des`). A late file makes a new
+generation that takes the other members' stored bytes over from the generation before it. A kill before the commit
+leaves at most an object that the next attempt writes again, byte for byte.
 
 Two writers: the shard's lease is taken first, and publishing checks its fencing token; whoever lost the lease publishes
 nothing, and cannot have overwritten anything, since other content has another key. The archive is read back member by
@@ -26,7 +25,7 @@ from des_platform.archive import DesReader, DesWriter
 from des_platform.catalog import containers, files, leases
 from des_platform.catalog.containers import NewContainer
 from des_platform.naming import shard_label
-from des_platform.objectstore import ObjectNotFound
+from des_platform.objectstore import IntegrityError, ObjectNotFound, PreconditionFailed
 from des_platform.packing.members import Member, Unreadable, load_member
 
 if TYPE_CHECKING:
@@ -150,18 +149,36 @@ class Packer:
         with path.open("rb") as archive:
             digest = hashlib.file_digest(archive, "sha256").hexdigest()
         key = f"archives/{dataset.name}/{day}/{shard_label(shard, dataset.shard_bits)}.{digest[:16]}.des"
-        written = self.buckets.own.put_file(key, path)
         return NewContainer(
             dataset=dataset.name,
             day=day,
             shard=shard,
             key=key,
-            etag=written.etag,
-            size=written.size,
+            etag=self._put(key, path, digest),
+            size=path.stat().st_size,
             sha256=digest,
             files=len(packed),
             external_files=sum(row.codec is not None for row in packed),
         )
+
+    def _put(self, key: str, path: Path, digest: str) -> str:
+        """Upload an archive and return its etag; an equal object that is there stays.
+
+        Writing the same bytes again gives another etag on `file://` (and on S3 with KMS keys), and the container that
+        another writer has published meanwhile names the first one.
+        """
+        own = self.buckets.own
+        try:
+            return own.put_file(key, path, if_absent=True).etag
+        except PreconditionFailed:
+            try:
+                there = own.head(key)
+                found = hashlib.sha256()
+                for piece in own.stream(key, if_match=there.etag):
+                    found.update(piece)
+            except (ObjectNotFound, PreconditionFailed, IntegrityError):
+                return own.put_file(key, path).etag
+            return there.etag if found.hexdigest() == digest else own.put_file(key, path).etag
 
 
 def _prove(path: Path, packed: Iterable[FileRow]) -> None:

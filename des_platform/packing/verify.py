@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from des_platform.archive import CorruptArchive
+from des_platform.archive import CorruptArchive, UnsupportedVersion
 from des_platform.catalog import containers, files
-from des_platform.codecs import CorruptStream, decompress, get_codec
-from des_platform.files import verified
+from des_platform.codecs import CorruptStream, decompress
+from des_platform.files import codec_of, verified
 from des_platform.objectstore import IntegrityError, ObjectNotFound, PreconditionFailed
 
 if TYPE_CHECKING:
@@ -32,7 +32,10 @@ class ShardProof:
 
 
 def prove_shard(catalog: Catalog, reader: FileReader, dataset: str, day: date, shard: int) -> ShardProof:
-    """Compare one published archive with the catalogue, names and bytes."""
+    """Compare one published archive with the catalogue: its digest, its names and every member's bytes.
+
+    The digest covers what no member's checksum does, such as the metadata that a rebuild of the catalogue needs.
+    """
     proof = ShardProof()
     with catalog.begin() as connection:
         rows = files.of_shard(connection, dataset, day, shard)
@@ -42,13 +45,16 @@ def prove_shard(catalog: Catalog, reader: FileReader, dataset: str, day: date, s
         proof.problems += [f"{row.subject} is packed, but its shard has no archive" for row in packed]
         return proof
     try:
+        digest = reader.archive_sha256(container)
+        if digest != container.sha256:
+            proof.problems.append(f"{container.key} has SHA-256 {digest}; catalogued is {container.sha256}")
         archive = reader.archive(container)
         _compare_names(set(archive.list_files()), {row.name for row in packed}, container.key, proof)
         for start in range(0, len(packed), _BATCH):
             _compare_bytes(
                 archive, reader, [row for row in packed[start : start + _BATCH] if row.name in archive], proof
             )
-    except (CorruptArchive, ObjectNotFound, PreconditionFailed, IntegrityError) as error:
+    except (CorruptArchive, UnsupportedVersion, ObjectNotFound, PreconditionFailed, IntegrityError) as error:
         proof.problems.append(f"{container.key}: {error}")
     return proof
 
@@ -64,13 +70,12 @@ def _compare_bytes(archive: DesReader, reader: FileReader, rows: list[FileRow], 
     for row in rows:
         try:
             if row.name in stored:
-                codec = get_codec(str(archive.get_meta(row.name)["codec"]))
-                pieces = decompress(codec, [stored[row.name]], max_size=row.size)
+                pieces = decompress(codec_of(archive, row), [stored[row.name]], max_size=row.size)
             else:
                 pieces = reader.unpacked(row)
             for _ in verified(row, pieces):
                 pass
-        except (IntegrityError, CorruptStream, ObjectNotFound, PreconditionFailed) as error:
+        except (CorruptArchive, IntegrityError, CorruptStream, ObjectNotFound, PreconditionFailed) as error:
             proof.problems.append(f"{row.subject}: {error}")
         else:
             proof.members += 1

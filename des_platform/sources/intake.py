@@ -83,7 +83,8 @@ def take_in(
                 examined = list(pool.map(lambda row: _examine(buckets, row), rows))
                 _catalogue(connection, dataset, minter, [found for found in examined if found.problem is None], report)
                 _give_up(connection, [found for found in examined if found.problem is not None], report)
-                if not inbox.more_after(connection, dataset.name, day, last_seq):
+                # Without rows, what is left is in the hands of another run, whose manifest will list it.
+                if not rows or not inbox.more_after(connection, dataset.name, day, last_seq):
                     partitions.lock_day(
                         connection, dataset.name, day
                     )  # two runs: the later manifest lists both's files
@@ -108,7 +109,8 @@ def _examine(buckets: Buckets, row: InboxRow) -> _Examined:
     except IntegrityError as error:
         return _Examined(row, problem=str(error), transient=True)
     except StoreUnavailable as error:
-        store.exists("probe")  # raises where the whole store is out of reach: then no single file is to blame
+        # Raises where the whole store is out of reach or the bucket is gone: then no single file is to blame.
+        next(store.list("probe"), None)
         return _Examined(row, problem=str(error), transient=True)
     return _Examined(row, size, digest.hexdigest())
 
@@ -136,12 +138,13 @@ def _catalogue(
 
 
 def _give_up(connection: sa.Connection, examined: list[_Examined], report: IntakeReport) -> None:
+    letters = []
     for found in examined:
         row = found.row
         if found.transient and not inbox.record_failure(connection, row.seq):
             report.postponed += 1
             continue
         inbox.settle(connection, [row.seq], "dead")
-        letter = DeadLetter("raw_files", f"{row.bucket}/{row.key}", found.problem or "", dataset=row.dataset)
-        dead_letters.add(connection, letter)
-        report.dead += 1
+        letters.append(DeadLetter("raw_files", f"{row.bucket}/{row.key}", found.problem or "", dataset=row.dataset))
+    dead_letters.add(connection, *letters)
+    report.dead += len(letters)

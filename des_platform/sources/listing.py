@@ -74,17 +74,30 @@ def _record(
 ) -> None:
     report.seen += len(page)
     mine = [info for info in page if dataset_of(datasets, dataset.bucket, info.key) == dataset]
+    refused = {info.key: problem for info in mine if (problem := _problem(info.key))}
     with catalog.begin() as connection:
-        new = inbox.unknown(connection, dataset.bucket, [(info.key, info.etag) for info in mine])
+        # Refused keys are not asked for: the database takes none that is not Unicode.
+        asked = [(info.key, info.etag) for info in mine if info.key not in refused]
+        new = inbox.unknown(connection, dataset.bucket, asked)
         entries = []
         for info in mine:
             if (info.key, info.etag) not in new:
                 continue
             try:
-                day = dataset.day_of(check_key(info.key), info.last_modified)
-            except (ValueError, InvalidKey) as error:
-                dead_letters.add(connection, DeadLetter("listing", f"{dataset.bucket}/{info.key}", str(error)))
-                report.dead += 1
+                day = dataset.day_of(info.key, info.last_modified)
+            except ValueError as error:
+                refused[info.key] = str(error)
                 continue
             entries.append(InboxEntry(dataset.name, day, dataset.bucket, info.key, info.etag, info.size, "listing"))
+        letters = [DeadLetter("listing", f"{dataset.bucket}/{key}", problem) for key, problem in refused.items()]
+        dead_letters.add(connection, *letters)
         report.new += inbox.record(connection, entries)
+    report.dead += len(refused)
+
+
+def _problem(key: str) -> str | None:
+    try:
+        check_key(key)
+    except InvalidKey as error:
+        return str(error)
+    return None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from des_platform.catalog import files, partitions
 from des_platform.catalog.partitions import Manifest
+from des_platform.objectstore import IntegrityError
 
 if TYPE_CHECKING:
     from datetime import date
@@ -51,12 +52,16 @@ def listed_names(store: ObjectStore, manifest: Manifest) -> set[str]:
 
     Raises:
         ObjectNotFound: its object is gone.
+        IntegrityError: its bytes are not those whose SHA-256 its key holds.
     """
     import io
 
     import pyarrow.parquet as pq
 
     content = b"".join(store.stream(manifest.key))
+    digest = hashlib.sha256(content).hexdigest()
+    if not manifest.key.endswith(f"/{digest[:16]}.parquet"):
+        raise IntegrityError(f"the manifest {manifest.key} is damaged: its SHA-256 is {digest}")
     names = pq.read_table(io.BytesIO(content), columns=["name"]).column("name").to_pylist()
     return {name for name in names if name is not None}
 

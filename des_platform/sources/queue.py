@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from des_platform.settings import Settings
 
 BATCH = 10  # SQS's own limit for every batch call
+WAIT_SECONDS = (
+    1  # long polling: files that arrive one after the other are one draining, and an empty queue costs one call
+)
 VISIBILITY_SECONDS = 120  # longer than a tick's budget: a message is not handed out again while it is worked on
 
 
@@ -49,7 +52,10 @@ class Queue:
     def receive(self) -> list[Message]:
         """Up to ten messages; none says that the queue is empty now."""
         answer = self._client.receive_message(
-            QueueUrl=self.url, MaxNumberOfMessages=BATCH, WaitTimeSeconds=0, VisibilityTimeout=VISIBILITY_SECONDS
+            QueueUrl=self.url,
+            MaxNumberOfMessages=BATCH,
+            WaitTimeSeconds=WAIT_SECONDS,
+            VisibilityTimeout=VISIBILITY_SECONDS,
         )
         return [Message(found["Body"], found["ReceiptHandle"]) for found in answer.get("Messages", [])]
 

@@ -65,7 +65,6 @@ class OnceDriver:
             self._tick("queue_sensor")
             feeding_done = fed.finished
             if feeding_done and not listed:
-                self._cursors.pop("listing_sensor", None)
                 self._tick("listing_sensor")
                 listed = not json.loads(self._cursors["listing_sensor"] or "{}").get("unfinished")
             moved = self._run(self._requests(), catalog, fed, progress)

@@ -118,7 +118,8 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Print a line above the stages."""
-        self._console.print(text, highlight=False, soft_wrap=True)
+        # Names of files and causes of failures are in it: '[/a]' is a folder, no markup.
+        self._console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def _table(self, stages: Stages) -> Table:
         from rich.progress_bar import ProgressBar

@@ -7,9 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from des_platform.archive import CorruptArchive
+from des_platform.archive import CorruptArchive, UnsupportedVersion
 from des_platform.catalog import containers, files
-from des_platform.cli.demo.stack import LANDING
 from des_platform.codecs import CorruptStream
 from des_platform.files import FileReader
 from des_platform.objectstore import Buckets, IntegrityError, ObjectNotFound, PreconditionFailed
@@ -22,6 +21,15 @@ if TYPE_CHECKING:
     from des_platform.settings import Settings
 
 _BATCH = 500
+_DAMAGE = (
+    ObjectNotFound,
+    PreconditionFailed,
+    IntegrityError,
+    CorruptArchive,
+    UnsupportedVersion,
+    CorruptStream,
+    KeyError,
+)
 
 
 @dataclass(slots=True)
@@ -48,7 +56,7 @@ def prove(settings: Settings, catalog: Catalog, digests: Mapping[str, bytes], pr
         for start in range(0, len(digests), _BATCH):
             keys = list(digests)[start : start + _BATCH]
             with catalog.begin() as connection:
-                rows = files.by_keys(connection, LANDING, keys)
+                rows = files.by_keys(connection, settings.landing_bucket, keys)
             found = [(key, rows.get(key)) for key in keys]
             problems = pool.map(lambda pair: _problem(reader, pair[1], digests[pair[0]]), found)
             for key, problem in zip(keys, problems, strict=True):
@@ -71,6 +79,6 @@ def _problem(reader: FileReader, file: FileRow | None, expected: bytes) -> str |
     try:
         for piece in reader.stream(file):
             digest.update(piece)
-    except (ObjectNotFound, PreconditionFailed, IntegrityError, CorruptArchive, CorruptStream, KeyError) as error:
+    except _DAMAGE as error:
         return str(error)
     return None if digest.digest() == expected else "came back with other bytes than were fed"

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from des_platform.settings import Settings
 
-LANDING = "landing"
-
 
 class Stack:
     """A demo's servers, started in `with` and stopped at its end.
@@ -84,7 +82,7 @@ class Stack:
         shutil.copyfile(instance_file("dagster.yaml"), self.state / "dagster" / "dagster.yaml")
         self.settings = load_settings()
         buckets = Buckets(self.settings)
-        for bucket in (LANDING, self.settings.bucket):
+        for bucket in (self.settings.landing_bucket, self.settings.bucket):
             buckets.create(bucket)
 
 

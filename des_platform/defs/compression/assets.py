@@ -1,11 +1,10 @@
 """`<dataset>/compressed_objects`: each large file of a day as a compressed object of its own.
 
 Bucket: `archives/<dataset>/<day>/_bigFiles/<name>`, in the standard container of the codec that the file's own sample
-    chose.
+chose.
 
 Idempotence: only files without a proven object are compressed, under keys that follow from their names, with the same
-    bytes each time.
-Small files are left to the shards; a file that does not shrink is kept as it is, and says so.
+bytes each time. Small files are left to the shards; a file that does not shrink is kept as it is, and says so.
 """
 
 import dagster as dg

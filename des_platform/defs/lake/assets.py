@@ -1,8 +1,7 @@
 """`<dataset>/table`: the rows of a day's files, as that day of an Iceberg table.
 
 Bucket: `lake/` holds the tables' data and metadata; their catalogue is in the platform's PostgreSQL.
-    `<dataset>_rejected` keeps the records that fit no
-declared type, with text, reason, file and line.
+`<dataset>_rejected` keeps the records that fit no declared type, with text, reason, file and line.
 
 Idempotence: the day is replaced in one commit, so running it again changes nothing but the snapshot.
 """
@@ -79,5 +78,10 @@ def _shown(platform: PlatformResource, dataset: Dataset, day: date) -> Metadata:
     return {
         "dagster/uri": lake.uri(dataset.name),
         "dagster/column_schema": dg.TableSchema([dg.TableColumn(name, kind) for name, kind in schema]),
-        "first_rows": table(header, [[row.get(name) for name in header] for row in rows]),
+        "first_rows": table(header, [[_as_stored(row.get(name)) for name in header] for row in rows]),
     }
+
+
+def _as_stored(value: object) -> str:
+    """A value without the grouping of digits that counts are shown with: a year is 2013, not 2,013."""
+    return "" if value is None else str(value)

@@ -1,11 +1,10 @@
 """`<dataset>/des_shards`: one immutable archive per day and shard; any of its files is one range request away.
 
 Bucket: `archives/<dataset>/<day>/<shard>.<digest>.des`. Small files are inside, large ones are external entries that
-    point at their objects.
+point at their objects.
 
 Idempotence: the same files give the same bytes under the same key. A late file makes a new generation; a shard that
-    holds every file already is
-left alone, unless its object is lost: then it is built again.
+holds every file already is left alone, unless its object is lost: then it is built again.
 """
 
 import dagster as dg

@@ -1,11 +1,10 @@
 """`<dataset>/raw_files`: every file that arrived on a day, recorded once.
 
 Bucket: `manifests/<dataset>/<day>/<digest>.parquet` lists the day's files; the files themselves stay where they
-    arrived.
+arrived.
 
 Idempotence: the asset claims what is pending for its day, so running it again finds nothing to do and reports the same
-    numbers.
-A bad file becomes a dead letter and never stops the partition.
+numbers. A bad file becomes a dead letter and never stops the partition.
 """
 
 from collections import Counter

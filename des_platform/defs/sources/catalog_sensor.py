@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import sqlalchemy as sa
 
-from des_platform.catalog import files, inbox
+from des_platform.catalog import files, inbox, partitions
 from des_platform.catalog.dataset import Dataset
 from des_platform.defs.resources import PlatformResource
 from des_platform.naming import shard_labels
@@ -25,7 +25,12 @@ if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 MAX_ATTEMPTS = 5
-PACK_AT_LATEST_SECONDS = 600  # files that wait longer are packed though more arrive for their day
+# A shard is built whole, so files that come one after the other are packed together: once none has come for some
+# seconds and no ingest of their day is at work, or when they have waited long enough.
+PACK_QUIET_SECONDS = 5
+PACK_AT_LATEST_SECONDS = 600
+# Every day that a dataset may have: those with a run in flight, or given up, must not hide the ones behind them.
+_DAYS_LOOKED_AT = 10_000
 _RANGE_START = "dagster/asset_partition_range_start"
 _RANGE_END = "dagster/asset_partition_range_end"
 _PARTITION = "des/partition"
@@ -41,13 +46,16 @@ _IN_FLIGHT = [
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Something that waits: files of a day for the stages up to the table (`ingest`), or for their shards (`pack`)."""
+    """Something that waits: files of a day for the stages up to the table (`ingest`), or for their shards (`pack`).
+
+    What is patient gives way to an ingest of the same day.
+    """
 
     stage: str
     day: date
     files: int
     newest: str
-    urgent: bool = False
+    patient: bool = False
 
     @property
     def partition(self) -> str:
@@ -78,13 +86,11 @@ def catalog_sensor(
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
         limit = platform.settings.runs_per_tick
         with platform.catalog.begin() as connection:
-            waiting = waiting_work(connection, dataset.name, limit)
+            waiting = waiting_work(connection, dataset)
         busy = _in_flight(context.instance, dataset.name)
         requested = 0
         for work in waiting:
-            held_up = work.partition in busy or (
-                work.stage == "pack" and not work.urgent and f"ingest:{work.day}" in busy
-            )
+            held_up = work.partition in busy or (work.patient and f"ingest:{work.day}" in busy)
             if held_up or requested == limit:
                 continue
             batch = f"{dataset.name}:{work.partition}:{work.newest}"
@@ -100,17 +106,25 @@ def catalog_sensor(
     return sensor
 
 
-def waiting_work(connection: sa.Connection, dataset: str, limit: int) -> list[Work]:
-    """What waits in the catalogue, the longest wait first within each kind."""
+def waiting_work(connection: sa.Connection, dataset: Dataset) -> list[Work]:
+    """What waits in the catalogue, the longest wait first within each kind.
+
+    A day waits for an ingest if files are pending, if those of a run that died are not yet compressed, or if those of a
+    run that failed are not yet in its table.
+    """
     ingest: dict[date, Work] = {}
-    for day in inbox.backlog(connection, dataset, limit):
+    for day in inbox.backlog(connection, dataset.name, _DAYS_LOOKED_AT):
         ingest[day.day] = Work("ingest", day.day, day.files, f"s{day.newest_seq}")
-    for left in files.waiting_days(connection, dataset, "catalogued", limit):
+    for left in files.waiting_days(connection, dataset.name, "catalogued", _DAYS_LOOKED_AT):
         ingest.setdefault(left.day, Work("ingest", left.day, left.files, f"c{left.newest_file_id}"))
-    pack = [
-        Work("pack", ready.day, ready.files, f"r{ready.newest_file_id}", ready.waited_seconds > PACK_AT_LATEST_SECONDS)
-        for ready in files.waiting_days(connection, dataset, "ready", limit)
-    ]
+    unloaded = partitions.not_loaded(connection, dataset.name, _DAYS_LOOKED_AT) if dataset.table else []
+    for manifest in unloaded:
+        ingest.setdefault(manifest.day, Work("ingest", manifest.day, manifest.files, f"t{manifest.files}"))
+    pack = []
+    for ready in files.waiting_days(connection, dataset.name, "ready", _DAYS_LOOKED_AT):
+        patient = ready.waited_seconds < PACK_AT_LATEST_SECONDS
+        if ready.quiet_seconds >= PACK_QUIET_SECONDS or not patient:
+            pack.append(Work("pack", ready.day, ready.files, f"r{ready.newest_file_id}", patient))
     return [*ingest.values(), *pack]
 
 

@@ -10,6 +10,7 @@ from des_platform.defs.checking import verdict
 from des_platform.defs.partitions import day_of, days
 from des_platform.defs.resources import PlatformResource
 from des_platform.defs.stage import asset_key
+from des_platform.objectstore import IntegrityError, ObjectNotFound
 from des_platform.sources.manifest import listed_names
 
 
@@ -63,7 +64,10 @@ def _unaccounted(platform: PlatformResource, dataset: Dataset, day: date) -> lis
         problems.append(f"{day}: {taken} files were taken from the inbox, {len(catalogued)} are catalogued")
     if manifest is None:
         return [*problems, f"{day}: no manifest"]
-    listed = listed_names(platform.buckets.own, manifest)
+    try:
+        listed = listed_names(platform.buckets.own, manifest)
+    except (ObjectNotFound, IntegrityError) as error:
+        return [*problems, f"{day}: {error}; materialize raw_files again, which writes the manifest anew"]
     problems += [f"{day}: the manifest lacks {name}" for name in sorted(catalogued - listed)[:10]]
     problems += [
         f"{day}: the manifest lists {name}, which is not catalogued" for name in sorted(listed - catalogued)[:10]
