@@ -36,10 +36,10 @@ _UNFINISHED = [
 
 
 def close_unfinished_runs(instance: dg.DagsterInstance) -> int:
-    """Report the runs of a killed demo as failed; the sensors request their partitions again."""
+    """Report the runs of a killed demo as cancelled; the sensors request their partitions again, at once."""
     left = instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
     for run in left:
-        instance.report_run_failed(run, "The demo that ran it was ended.")
+        instance.report_run_canceled(run, "The demo that ran it was ended.")
     return len(left)
 
 

@@ -135,11 +135,10 @@ def _in_flight(instance: dg.DagsterInstance, dataset: str) -> set[str]:
 
 def _next_attempt(instance: dg.DagsterInstance, batch: str) -> int | None:
     """Number of the next attempt at a batch, or None while it should rest or for good."""
-    earlier = instance.get_run_records(dg.RunsFilter(tags={_BATCH: batch}), limit=MAX_ATTEMPTS)
-    if not earlier:
-        return 0
-    ended = max(record.end_time or 0.0 for record in earlier)
-    if len(earlier) >= MAX_ATTEMPTS or time.time() < ended + 5 * 2 ** len(earlier):
+    earlier = instance.get_run_records(dg.RunsFilter(tags={_BATCH: batch}))
+    # A cancelled run says nothing about its batch: killed as often as may be, a demo goes on where it was.
+    ended = [record.end_time or 0.0 for record in earlier if record.dagster_run.status != dg.DagsterRunStatus.CANCELED]
+    if len(ended) >= MAX_ATTEMPTS or (ended and time.time() < max(ended) + 5 * 2 ** len(ended)):
         return None
     return len(earlier)
 
