@@ -45,7 +45,7 @@ class Settings(BaseSettings):
         pg_db: its database.
         name_prefix: first part of every DES name; ASCII letters and digits.
         drain_seconds: time budget of one tick of the queue sensor.
-        runs_per_tick: most runs that one tick of the catalogue sensor requests.
+        runs_per_tick: most runs of a dataset that its catalogue sensor requests in a tick, and keeps in flight.
         listing_seconds: pause between two listings of the buckets.
         lease_seconds: life of a shard's lease without renewal.
         threads: objects read and written at once inside one asset.

@@ -85,18 +85,6 @@ def publish(connection: sa.Connection, new: NewContainer, lease: Lease) -> Conta
     return Container(**connection.execute(statement).mappings().one())
 
 
-def unreferenced(connection: sa.Connection, dataset: str, day: date, shard: int, key: str) -> bool:
-    """Whether no published container of the shard lives under a key, so that a superseded one may be deleted."""
-    statement = sa.select(sa.func.count()).where(
-        containers.c.dataset == dataset,
-        containers.c.day == day,
-        containers.c.shard == shard,
-        containers.c.key == key,
-        containers.c.state == "published",
-    )
-    return connection.scalar(statement) == 0
-
-
 def count_published(connection: sa.Connection, dataset: str | None = None) -> tuple[int, int]:
     """Number and bytes of the published archives."""
     statement = sa.select(

@@ -49,15 +49,6 @@ def test_publications_at_once_take_their_turns(catalog: Catalog, lease: Lease) -
         assert containers.published(connection, DATASET.name, DAY, 0) == max(done, key=lambda one: one.generation)
 
 
-def test_an_archive_may_be_deleted_when_no_published_one_lives_under_its_key(catalog: Catalog, lease: Lease) -> None:
-    for key in ("old", "same", "same"):
-        publish(catalog, lease, key)
-
-    with catalog.begin() as connection:
-        assert containers.unreferenced(connection, DATASET.name, DAY, 0, "old")
-        assert not containers.unreferenced(connection, DATASET.name, DAY, 0, "same")
-
-
 def test_a_file_that_was_left_behind_in_a_superseded_archive_is_counted(catalog: Catalog, lease: Lease) -> None:
     catalogue_one(catalog)
     old = publish(catalog, lease, "old")

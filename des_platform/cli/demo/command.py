@@ -58,7 +58,7 @@ def demo(  # noqa: PLR0917 - the command line's options
     files, walks = plan(source, days=days, documents=documents)
     fed = Fed()
     with Progress() as progress, Stack(state or state_folder()) as stack, Catalog.open(stack.settings) as catalog:
-        feeder = _Feeder(lambda: feed(stack.settings, files, fed), fed)
+        feeder = _Feeder(lambda: feed(stack.settings, files, fed))
         if not once:
             _with_ui(stack, catalog, feeder, fed, progress, port)
         proof = _once(catalog, stack, feeder, fed, progress)
@@ -78,10 +78,9 @@ def _interrupt(_signal: int, _frame: object) -> NoReturn:
 class _Feeder(threading.Thread):
     """Feeds in the background; `check` raises what went wrong there."""
 
-    def __init__(self, work: Callable[[], None], fed: Fed) -> None:
+    def __init__(self, work: Callable[[], None]) -> None:
         super().__init__(name="feeder", daemon=True)
         self._work = work
-        self._fed = fed
         self._error: Exception | None = None
 
     def run(self) -> None:

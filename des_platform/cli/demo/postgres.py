@@ -105,6 +105,15 @@ class EmbeddedPostgres:
             self.stop()
             raise
 
+    def check(self) -> None:
+        """Make sure that the server did not end by itself.
+
+        Raises:
+            DemoError: it did.
+        """
+        if self._child is not None:
+            self._child.check()
+
     def stop(self) -> None:
         """Stop the server, ending its sessions; harmless when it is not running."""
         if self._child is not None:

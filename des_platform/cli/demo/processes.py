@@ -75,6 +75,15 @@ class Child:
         lines = self.output().splitlines()[-count:]
         return "\n".join([f"The end of its log {self.log}:", *(f"  {line}" for line in lines or ["(empty)"])])
 
+    def check(self) -> None:
+        """Make sure that it runs.
+
+        Raises:
+            DemoError: it has ended; with the end of its log.
+        """
+        if self.exit_code is not None:
+            raise DemoError(f"{self.name} ended early, with exit code {self.exit_code}. {self.last_lines()}")
+
     def stop(self, timeout: float) -> None:
         """End the whole group: its stop signal, then SIGKILL for what still runs after `timeout` seconds.
 

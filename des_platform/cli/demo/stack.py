@@ -34,13 +34,16 @@ class Stack:
         state: the state folder; made if it does not exist, found again if it does.
 
     Raises:
-        DemoError: another demo uses the state folder, or a server does not start.
+        DemoError: another demo uses the state folder, or a server does not start; at the end, in place of what went
+            wrong: a server died on the way.
     """
 
     settings: Settings
 
     def __init__(self, state: Path) -> None:
         self.state = state.resolve()
+        self._postgres = EmbeddedPostgres(self.state)
+        self._queue = QueueServer(self.state)
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -52,7 +55,12 @@ class Stack:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._open.close()
+        try:
+            if isinstance(error, Exception):
+                self._postgres.check()
+                self._queue.check()
+        finally:
+            self._open.close()
 
     def _start(self, opening: ExitStack) -> None:
         for folder in ("store", "scratch", "dagster"):
@@ -60,13 +68,12 @@ class Stack:
         opening.enter_context(hold(self.state / "lock", f"the state folder {self.state}"))
         shutil.rmtree(self.state / "scratch")  # what a killed demo left half-built
         (self.state / "scratch").mkdir()
-        address = opening.enter_context(EmbeddedPostgres(self.state))
-        server = QueueServer(self.state)
-        endpoint = opening.enter_context(server)
+        address = opening.enter_context(self._postgres)
+        endpoint = opening.enter_context(self._queue)
         environment = address.environment() | {
             "DES_STORE_URL": f"file://{self.state / 'store'}",
             "DES_SCRATCH": str(self.state / "scratch"),
-            "DES_QUEUE_URL": server.create_queue("des-files"),
+            "DES_QUEUE_URL": self._queue.create_queue("des-files"),
             "DES_QUEUE_ENDPOINT": endpoint,
             "AWS_ACCESS_KEY_ID": "demo",
             "AWS_SECRET_ACCESS_KEY": "demo",

@@ -63,6 +63,7 @@ def compressed_objects(dataset: Dataset) -> dg.AssetsDefinition:
                     "left_to_shards": totals.files - totals.large,
                     "failed": totals.failed,
                     "new_objects": sum(done.codecs.values()),
+                    "newly_left_to_shards": done.small,
                     "dagster/uri": platform.buckets.own.uri(f"archives/{dataset.name}/{day}/_bigFiles"),
                     "codecs": table(header, choices),
                 },

@@ -91,7 +91,9 @@ def catalog_sensor(
         requested = 0
         for work in waiting:
             held_up = work.partition in busy or (work.patient and f"ingest:{work.day}" in busy)
-            if held_up or requested == limit:
+            if len(busy) >= limit:
+                break
+            if held_up:
                 continue
             batch = f"{dataset.name}:{work.partition}:{work.newest}"
             attempt = _next_attempt(context.instance, batch)

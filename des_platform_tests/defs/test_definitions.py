@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import pytest
+
+from des_platform.definitions import defs
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.repository_definition import RepositoryDefinition
+
+    from des_platform_tests.platform import Platform
+
+REPOSITORY = Path(__file__).parents[2]
+
+# Key, group, kinds, partitions, upstream assets, checks (! is blocking).
+ASSETS = """
+documents/compressed_objects | documents | s3 zstandard | days from 2026-01-01 | raw_files | every_object_decompresses!
+documents/des_shards | documents | des s3 | days from 2026-01-01 in 16 shards | compressed_objects | \
+every_member_readable_and_equal!
+documents/raw_files | documents | parquet postgres | days from 2026-01-01 | | every_file_accounted_for! no_dead_letters
+flights/compressed_objects | flights | s3 zstandard | days of 2013-01-01 to 2013-12-31 | raw_files | \
+every_object_decompresses!
+flights/des_shards | flights | des s3 | days of 2013-01-01 to 2013-12-31 in 16 shards | compressed_objects | \
+every_member_readable_and_equal!
+flights/raw_files | flights | parquet postgres | days of 2013-01-01 to 2013-12-31 | | \
+every_file_accounted_for! no_dead_letters
+flights/table | flights | iceberg parquet | days of 2013-01-01 to 2013-12-31 | compressed_objects | \
+every_record_accounted_for! no_rejected_rows
+stock_market/compressed_objects | stock_market | s3 zstandard | days from 2026-01-01 | raw_files | \
+every_object_decompresses!
+stock_market/des_shards | stock_market | des s3 | days from 2026-01-01 in 16 shards | compressed_objects | \
+every_member_readable_and_equal!
+stock_market/raw_files | stock_market | parquet postgres | days from 2026-01-01 | | \
+every_file_accounted_for! no_dead_letters
+stock_market/table | stock_market | iceberg parquet | days from 2026-01-01 | compressed_objects | \
+every_record_accounted_for! no_rejected_rows
+"""
+JOBS = """
+documents_ingest: compressed_objects raw_files
+documents_pack: des_shards
+flights_ingest: compressed_objects raw_files table
+flights_pack: des_shards
+stock_market_ingest: compressed_objects raw_files table
+stock_market_pack: des_shards
+"""
+SENSORS = """
+documents_catalog_sensor: RUNNING, requests documents_ingest documents_pack
+flights_catalog_sensor: RUNNING, requests flights_ingest flights_pack
+listing_sensor: RUNNING, requests nothing
+queue_sensor: RUNNING, requests nothing
+stock_market_catalog_sensor: RUNNING, requests stock_market_ingest stock_market_pack
+"""
+
+
+@pytest.fixture(scope="module")
+def repository() -> RepositoryDefinition:
+    return defs().get_repository_def()
+
+
+def lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line]
+
+
+def partitions(definition: dg.PartitionsDefinition | None) -> str:
+    if isinstance(definition, dg.MultiPartitionsDefinition):
+        by_name = {dimension.name: dimension.partitions_def for dimension in definition.partitions_defs}
+        assert set(by_name) == {"day", "shard"}
+        return f"{partitions(by_name['day'])} in {len(by_name['shard'].get_partition_keys())} shards"
+    assert isinstance(definition, dg.DailyPartitionsDefinition)
+    assert definition.timezone == "UTC"
+    first, last = definition.get_first_partition_key(), definition.get_last_partition_key()
+    return f"days of {first} to {last}" if definition.end else f"days from {first}"
+
+
+def test_every_shipped_asset_is_as_announced(repository: RepositoryDefinition) -> None:
+    graph = repository.asset_graph
+    described = []
+    for key in sorted(graph.get_all_asset_keys()):
+        node = graph.get(key)
+        checks = (
+            check.name + "!" * graph.get_check_spec(check).blocking
+            for check in graph.asset_check_keys
+            if check.asset_key == key
+        )
+        facts = [
+            key.to_user_string(),
+            node.group_name,
+            " ".join(sorted(node.kinds)),
+            partitions(node.partitions_def),
+            " ".join(sorted(parent.path[-1] for parent in node.parent_keys)),
+            " ".join(sorted(checks)),
+        ]
+        described.append(" | ".join(facts).replace("|  |", "| |"))
+    assert described == lines(ASSETS)
+
+
+def test_a_range_of_any_asset_is_one_run(repository: RepositoryDefinition) -> None:
+    policies = {node.backfill_policy for node in repository.asset_graph.asset_nodes}
+    assert policies == {dg.BackfillPolicy.single_run()}
+
+
+def test_checks_are_partitioned_like_their_assets(repository: RepositoryDefinition) -> None:
+    graph = repository.asset_graph
+    for check in graph.asset_check_keys:
+        assert graph.get(check).partitions_def == graph.get(check.asset_key).partitions_def
+
+
+def test_every_shipped_job_is_as_announced(repository: RepositoryDefinition) -> None:
+    described = []
+    for job in sorted(repository.get_all_jobs(), key=lambda job: job.name):
+        if not job.name.startswith("__"):
+            keys = job.asset_layer.executable_asset_keys
+            described.append(f"{job.name}: {' '.join(sorted(key.path[-1] for key in keys))}")
+            assert {key.path[0] for key in keys} == {job.name.rpartition("_")[0]}
+    assert described == lines(JOBS)
+
+
+def test_every_shipped_sensor_is_as_announced(repository: RepositoryDefinition) -> None:
+    described = []
+    for sensor in sorted(repository.sensor_defs, key=lambda sensor: sensor.name):
+        requested = " ".join(sorted(target.job_name for target in sensor.targets)) or "nothing"
+        described.append(f"{sensor.name}: {sensor.default_status.name}, requests {requested}")
+    assert described == lines(SENSORS)
+
+
+def test_today_is_a_partition_and_tomorrow_is_not(repository: RepositoryDefinition) -> None:
+    days = repository.asset_graph.get(dg.AssetKey(["documents", "raw_files"])).partitions_def
+    assert days is not None
+    with dg.partition_loading_context(effective_dt=datetime.fromisoformat("2026-03-01T00:00:01+00:00")):
+        assert days.get_last_partition_key() == "2026-03-01"
+    with dg.partition_loading_context(effective_dt=datetime.fromisoformat("2026-03-01T23:59:59+00:00")):
+        assert days.get_last_partition_key() == "2026-03-01"
+
+
+LOADER = """
+import json, sys
+
+def forbid(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo"):
+        raise SystemExit(f"{event} {arguments[1:]} while the definitions were loaded")
+
+sys.addaudithook(forbid)
+from des_platform.definitions import defs
+repository = defs().get_repository_def()
+heavy = ("boto3", "numpy", "polars", "pyarrow", "pyiceberg", "psycopg")
+print(json.dumps([len(repository.asset_graph.get_all_asset_keys()), [name for name in heavy if name in sys.modules]]))
+"""
+
+
+def test_definitions_load_without_settings_connections_or_heavy_libraries(tmp_path: Path) -> None:
+    wrong = {"DES_STORE_URL": "garbage", "DES_PG_PORT": "none", "DES_THREADS": "-1", "DES_QUEUE_URL": "\N{SNOWMAN}"}
+    loaded = subprocess.run(
+        [sys.executable, "-c", LOADER],
+        env=wrong,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert loaded.returncode == 0, loaded.stderr
+    assert json.loads(loaded.stdout) == [11, []]
+
+
+def test_workspace_and_instance_files_are_valid(platform: Platform, tmp_path: Path) -> None:
+    shutil.copy(REPOSITORY / "dagster.yaml", tmp_path)
+    validated = subprocess.run(
+        [sys.executable, "-m", "dagster", "definitions", "validate", "-w", str(REPOSITORY / "workspace.yaml")],
+        env=os.environ | {"DAGSTER_HOME": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert validated.returncode == 0, validated.stderr
+    assert "Validation successful for code location des_platform" in validated.stdout
