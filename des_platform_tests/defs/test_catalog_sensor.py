@@ -192,7 +192,7 @@ def test_runs_of_another_dataset_hold_nobody_up(platform: Platform) -> None:
         assert len(daemon.requests(SENSOR)) == 1
 
 
-def test_one_tick_requests_no_more_than_its_limit_the_longest_wait_first(
+def test_no_more_runs_than_the_limit_are_in_flight_the_longest_wait_first(
     platform: Platform, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DES_RUNS_PER_TICK", "2")
@@ -204,10 +204,12 @@ def test_one_tick_requests_no_more_than_its_limit_the_longest_wait_first(
     first = daemon.requests(SENSOR)
     for request in first:
         launch(daemon, request)
+    while_they_run = daemon.requests(SENSOR)
+    monkeypatch.setenv("DES_RUNS_PER_TICK", "4")
     second = daemon.requests(SENSOR)
 
     assert [request.partition_key for request in (*first, *second)] == [str(day) for day in days]
-    assert len(first) == 2
+    assert (len(first), while_they_run) == (2, [])
 
 
 def test_pack_is_requested_as_one_range_over_all_shards(platform: Platform, plain: Daemon) -> None:
