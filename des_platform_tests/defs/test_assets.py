@@ -30,6 +30,7 @@ OF_THE_RUN = {
     "new_files",
     "new_dead_letters",
     "new_objects",
+    "new_small_files",
     "newly_packed",
     "snapshot_id",
 }

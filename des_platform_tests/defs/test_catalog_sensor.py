@@ -355,6 +355,7 @@ def test_partitions_in_flight_do_not_hide_the_others(
         platform.put("a.csv", b"id,name\n", day)
         platform.find()
     launch(daemon, *daemon.requests(SENSOR))
+    monkeypatch.setenv("DES_RUNS_PER_TICK", "2")
 
     assert [request.partition_key for request in daemon.requests(SENSOR)] == [str(DAY + timedelta(days=1))]
 

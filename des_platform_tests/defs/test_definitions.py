@@ -23,25 +23,25 @@ REPOSITORY = Path(__file__).parents[2]
 
 # Key, group, kinds, partitions, upstream assets, checks (! is blocking).
 ASSETS = """
-documents/compressed_objects | documents | s3 zstandard | days from 2026-01-01 | raw_files | every_object_decompresses!
-documents/des_shards | documents | des s3 | days from 2026-01-01 in 16 shards | compressed_objects | \
+documents/compressed_objects | documents | s3 | days from 2026-10-01 | raw_files | every_object_decompresses!
+documents/des_shards | documents | des s3 | days from 2026-10-01 in 16 shards | compressed_objects | \
 every_member_readable_and_equal!
-documents/raw_files | documents | parquet postgres | days from 2026-01-01 | | every_file_accounted_for! no_dead_letters
-flights/compressed_objects | flights | s3 zstandard | days of 2013-01-01 to 2013-12-31 | raw_files | \
+documents/raw_files | documents | parquet postgres | days from 2026-10-01 | | every_file_accounted_for! no_dead_letters
+flights/compressed_objects | flights | s3 | days of 2013-01-01 to 2013-01-31 | raw_files | \
 every_object_decompresses!
-flights/des_shards | flights | des s3 | days of 2013-01-01 to 2013-12-31 in 16 shards | compressed_objects | \
+flights/des_shards | flights | des s3 | days of 2013-01-01 to 2013-01-31 in 2 shards | compressed_objects | \
 every_member_readable_and_equal!
-flights/raw_files | flights | parquet postgres | days of 2013-01-01 to 2013-12-31 | | \
+flights/raw_files | flights | parquet postgres | days of 2013-01-01 to 2013-01-31 | | \
 every_file_accounted_for! no_dead_letters
-flights/table | flights | iceberg parquet | days of 2013-01-01 to 2013-12-31 | compressed_objects | \
+flights/table | flights | iceberg parquet | days of 2013-01-01 to 2013-01-31 | compressed_objects | \
 every_record_accounted_for! no_rejected_rows
-stock_market/compressed_objects | stock_market | s3 zstandard | days from 2026-01-01 | raw_files | \
+stock_market/compressed_objects | stock_market | s3 | days from 2026-10-01 | raw_files | \
 every_object_decompresses!
-stock_market/des_shards | stock_market | des s3 | days from 2026-01-01 in 16 shards | compressed_objects | \
+stock_market/des_shards | stock_market | des s3 | days from 2026-10-01 in 2 shards | compressed_objects | \
 every_member_readable_and_equal!
-stock_market/raw_files | stock_market | parquet postgres | days from 2026-01-01 | | \
+stock_market/raw_files | stock_market | parquet postgres | days from 2026-10-01 | | \
 every_file_accounted_for! no_dead_letters
-stock_market/table | stock_market | iceberg parquet | days from 2026-01-01 | compressed_objects | \
+stock_market/table | stock_market | iceberg parquet | days from 2026-10-01 | compressed_objects | \
 every_record_accounted_for! no_rejected_rows
 """
 JOBS = """
@@ -135,10 +135,10 @@ def test_every_shipped_sensor_is_as_announced(repository: RepositoryDefinition) 
 def test_today_is_a_partition_and_tomorrow_is_not(repository: RepositoryDefinition) -> None:
     days = repository.asset_graph.get(dg.AssetKey(["documents", "raw_files"])).partitions_def
     assert days is not None
-    with dg.partition_loading_context(effective_dt=datetime.fromisoformat("2026-03-01T00:00:01+00:00")):
-        assert days.get_last_partition_key() == "2026-03-01"
-    with dg.partition_loading_context(effective_dt=datetime.fromisoformat("2026-03-01T23:59:59+00:00")):
-        assert days.get_last_partition_key() == "2026-03-01"
+    with dg.partition_loading_context(effective_dt=datetime.fromisoformat("2026-12-01T00:00:01+00:00")):
+        assert days.get_last_partition_key() == "2026-12-01"
+    with dg.partition_loading_context(effective_dt=datetime.fromisoformat("2026-12-01T23:59:59+00:00")):
+        assert days.get_last_partition_key() == "2026-12-01"
 
 
 LOADER = """

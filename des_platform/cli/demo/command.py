@@ -32,7 +32,7 @@ _State = Annotated[Path | None, typer.Option(help="state folder; DES_STATE, else
 _Once = Annotated[bool, typer.Option("--once", help="without the UI: end when everything is packed and proven")]
 _Json = Annotated[bool, typer.Option("--json", help="with --once: print the result as one JSON object")]
 _Port = Annotated[int, typer.Option(help="port of the UI; a free one if it is taken", min=1024, max=65535)]
-_Days = Annotated[int, typer.Option(help="days of flights and of stock-market files", min=1, max=60)]
+_Days = Annotated[int, typer.Option(help="days of flights and of stock-market files", min=1, max=30)]
 _Documents = Annotated[int, typer.Option(help="most documents", min=0)]
 
 
@@ -48,6 +48,7 @@ def demo(  # noqa: PLR0917 - the command line's options
     """Start everything, feed real files, and show what becomes of them."""
     from des_platform.catalog.database import Catalog
     from des_platform.cli.demo.feed import Fed, feed, plan
+    from des_platform.cli.demo.instance import drop_half_made_tables
     from des_platform.cli.demo.progress import Progress
     from des_platform.cli.demo.stack import Stack
 
@@ -58,10 +59,15 @@ def demo(  # noqa: PLR0917 - the command line's options
     files, walks = plan(source, days=days, documents=documents)
     fed = Fed()
     with Progress() as progress, Stack(state or state_folder()) as stack, Catalog.open(stack.settings) as catalog:
+        drop_half_made_tables(catalog.engine)
         feeder = _Feeder(lambda: feed(stack.settings, files, fed))
-        if not once:
-            _with_ui(stack, catalog, feeder, fed, progress, port)
-        proof = _once(catalog, stack, feeder, fed, progress)
+        try:
+            if not once:
+                _with_ui(stack, catalog, feeder, fed, progress, port)
+            proof = _once(catalog, stack, feeder, fed, progress)
+        except KeyboardInterrupt:
+            progress.say(f"Stopping; {stack.state} keeps the state.")
+            raise
         for walk in walks:
             for reason, count in walk.counts.items():
                 progress.say(f"not fed: {count:,} x {reason}")

@@ -29,7 +29,7 @@ def compressed_objects(dataset: Dataset) -> dg.AssetsDefinition:
         retry_policy=RETRY,
         partitions_def=days(dataset),
         deps=[asset_key(dataset, "raw_files")],
-        kinds={"s3", "zstandard"},
+        kinds={"s3"},
         description=f"Each file of {dataset.name} above {dataset.small_bytes:,} bytes, compressed and proven equal.",
     )
     def asset(context: dg.AssetExecutionContext, platform: PlatformResource) -> dg.MaterializeResult[None]:
@@ -63,7 +63,7 @@ def compressed_objects(dataset: Dataset) -> dg.AssetsDefinition:
                     "left_to_shards": totals.files - totals.large,
                     "failed": totals.failed,
                     "new_objects": sum(done.codecs.values()),
-                    "newly_left_to_shards": done.small,
+                    "new_small_files": done.small,
                     "dagster/uri": platform.buckets.own.uri(f"archives/{dataset.name}/{day}/_bigFiles"),
                     "codecs": table(header, choices),
                 },

@@ -16,8 +16,14 @@ from des_platform.defs.reporting import Metadata, bars, numbers, report, stopwat
 from des_platform.defs.resources import PlatformResource
 from des_platform.defs.stage import OBJECT_STORE_POOL, RANGE_IN_ONE_RUN, RETRY, asset_key
 from des_platform.lake.load import load_day
+from des_platform.lake.types import DAY, FILE, LINE
 
 _PREVIEW_ROWS = 5
+_OWN_COLUMNS = {
+    DAY: "the day whose materialization brought the row",
+    FILE: "DES name of the file that the row came from",
+    LINE: "line of that file at which the row starts",
+}
 
 
 def table_asset(dataset: Dataset) -> dg.AssetsDefinition:
@@ -72,12 +78,13 @@ def table_asset(dataset: Dataset) -> dg.AssetsDefinition:
 
 def _shown(platform: PlatformResource, dataset: Dataset, day: date) -> Metadata:
     lake = platform.lake
-    schema = lake.schema_of(dataset.name)
+    schema = sorted(lake.schema_of(dataset.name), key=lambda column: column[0] in _OWN_COLUMNS)
+    columns = [dg.TableColumn(name, kind, description=_OWN_COLUMNS.get(name)) for name, kind in schema]
     rows = lake.scan_day(dataset.name, day, _PREVIEW_ROWS).to_pylist()
-    header = [name for name, _ in schema if not name.startswith("_")]
+    header = [name for name, _ in schema if name not in _OWN_COLUMNS]
     return {
         "dagster/uri": lake.uri(dataset.name),
-        "dagster/column_schema": dg.TableSchema([dg.TableColumn(name, kind) for name, kind in schema]),
+        "dagster/column_schema": dg.TableSchema(columns),
         "first_rows": table(header, [[_as_stored(row.get(name)) for name in header] for row in rows]),
     }
 

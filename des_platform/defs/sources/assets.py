@@ -51,8 +51,10 @@ def raw_files(dataset: Dataset) -> dg.AssetsDefinition:
                     scratch=settings.scratch,
                     threads=settings.threads,
                 )
+            with platform.catalog.begin() as connection:
+                taken_in = files.totals(connection, dataset.name, day_of(key))
             facts = _facts(platform, dataset, day_of(key))
-            facts |= numbers(files=facts["files"], bytes_in=facts["bytes"], bytes_out=facts["bytes"], watch=watch)
+            facts |= numbers(files=taken_in.files, bytes_in=taken_in.bytes, bytes_out=taken_in.bytes, watch=watch)
             report(context, key, facts | {"new_files": taken.files, "new_dead_letters": taken.dead})
         return dg.MaterializeResult()
 
@@ -62,22 +64,19 @@ def raw_files(dataset: Dataset) -> dg.AssetsDefinition:
 def _facts(platform: PlatformResource, dataset: Dataset, day: date) -> Metadata:
     kinds: Counter[str] = Counter()
     with platform.catalog.begin() as connection:
-        totals = files.totals(connection, dataset.name, day)
         tally = inbox.tally(connection, dataset.name, day)
         manifest = partitions.manifest_of(connection, dataset.name, day)
         letters = dead_letters.newest(connection, limit=5, dataset=dataset.name)
         for batch in files.of_day(connection, dataset.name, day):
             kinds.update(PurePosixPath(row.key).suffix.lower() or "(none)" for row in batch)
     facts: Metadata = {
-        "files": totals.files,
-        "bytes": totals.bytes,
         "dead_letters": tally["dead"],
         "pending": tally["pending"],
-        "dagster/row_count": totals.files,
         "files_by_kind": bars("kind", "files", dict(kinds.most_common(10))),
     }
     if manifest is not None:
         facts["dagster/uri"] = platform.buckets.own.uri(manifest.key)
+        facts["dagster/row_count"] = manifest.files
     if letters:
         facts["newest_dead_letters"] = table(
             ["file", "reason"], [[letter.subject, letter.reason] for letter in letters]
