@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from des_platform.cli.demo.progress import Progress
 
 _IDLE_SECONDS = 0.5
+_STANDSTILL_SECONDS = 100.0  # longer than the longest pause between two attempts at a partition
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -60,6 +61,7 @@ class OnceDriver:
     def drive(self, catalog: Catalog, fed: Fed, progress: Progress, check: Callable[[], None]) -> None:
         """Tick until everything that was fed is packed, or given up, or nothing moves any more."""
         listed = False
+        last_move = time.monotonic()
         while True:
             check()
             self._tick("queue_sensor")
@@ -71,6 +73,11 @@ class OnceDriver:
             stages = look(catalog, fed)
             progress.show(stages)
             if feeding_done and listed and stages.settled and stages.inbox >= stages.fed:
+                return
+            if moved or not feeding_done:
+                last_move = time.monotonic()
+            elif time.monotonic() > last_move + _STANDSTILL_SECONDS:
+                progress.say("nothing moves any more: what is not packed has been given up")
                 return
             if not moved:
                 time.sleep(_IDLE_SECONDS)
