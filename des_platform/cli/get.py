@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
-from pathlib import Path
+import uuid
+from pathlib import Path  # noqa: TC003 - typer reads it at run time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -64,13 +64,17 @@ def _find(catalog: Catalog, name: str) -> FileRow:
 
 def _write(output: Path, pieces: Iterator[bytes]) -> None:
     """Write beside the target and rename, so that a stream that ends badly leaves nothing under the target's name."""
-    with tempfile.NamedTemporaryFile(dir=output.parent, prefix=f".{output.name}-", delete=False) as file:
-        try:
-            for piece in pieces:
-                file.write(piece)
+    if output.exists() and not output.is_file():  # a pipe or a device is written to, never replaced
+        with output.open("wb") as stream:
+            stream.writelines(pieces)
+        return
+    beside = output.with_name(f".{output.name}-{uuid.uuid4().hex}")
+    try:
+        with beside.open("xb") as file:
+            file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
-            Path(file.name).replace(output)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+        beside.replace(output)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise

@@ -125,3 +125,14 @@ def test_target_that_cannot_be_written_is_named(packed: Platform, output: str, t
     assert str(tmp_path / output) in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_written_file_has_the_permissions_of_any_new_file(packed: Platform, tmp_path: Path) -> None:
+    (tmp_path / "any").touch()
+    des("get", packed.rows()["empty"].name, "-o", tmp_path / "out")
+    assert (tmp_path / "out").stat().st_mode == (tmp_path / "any").stat().st_mode
+
+
+def test_device_is_written_to_and_stays_a_device(packed: Platform) -> None:
+    name = "kept.bin"
+    assert des_bytes("get", packed.rows()[name].name, "-o", "/dev/stdout").stdout == CONTENTS[name]

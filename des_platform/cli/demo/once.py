@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -51,9 +52,10 @@ class OnceDriver:
         from des_platform.definitions import defs
         from des_platform.defs.resources import PlatformResource
 
-        definitions = defs()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", dg.BetaWarning)  # of Dagster's own calls: nothing that a user could mend
+            self._repository: RepositoryDefinition = defs().get_repository_def()
         self._instance = instance
-        self._repository: RepositoryDefinition = definitions.get_repository_def()
         self._resources = {"platform": PlatformResource()}
         self._cursors: dict[str, str | None] = {}
         self._requested: set[str] = set()
