@@ -285,7 +285,7 @@ def test_server_left_over_from_a_killed_demo_is_stopped(used_state: Path) -> Non
     data = used_state / "postgres" / "data"
     owner = data.stat()
     user = (owner.st_uid, owner.st_gid) if os.geteuid() == 0 else None
-    argv = [placement.find_programs() / "postgres", "-D", data, "-c", f"port={address.port}", "-k", ""]
+    argv = [placement.place(used_state).programs / "postgres", "-D", data, "-c", f"port={address.port}", "-k", ""]
     with killed_at_the_end(argv, user) as leftover:
         wait_until((data / "postmaster.pid").exists, 20, "the left-over server runs")
         wait_until(lambda: "ready" in (data / "postmaster.pid").read_text(), 20, "the left-over server is ready")
