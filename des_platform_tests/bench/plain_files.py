@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from des_platform.catalog.dataset import Dataset
 
-_FIRST_STOCK_DAY = date(2026, 1, 5)
+_FIRST_STOCK_DAY = date(2026, 10, 5)
 
 
 @dataclass(frozen=True, slots=True)
