@@ -52,9 +52,9 @@ def raw_files(dataset: Dataset) -> dg.AssetsDefinition:
                     threads=settings.threads,
                 )
             with platform.catalog.begin() as connection:
-                taken_in = files.totals(connection, dataset.name, day_of(key))
+                recorded = files.totals(connection, dataset.name, day_of(key))
             facts = _facts(platform, dataset, day_of(key))
-            facts |= numbers(files=taken_in.files, bytes_in=taken_in.bytes, bytes_out=taken_in.bytes, watch=watch)
+            facts |= numbers(files=recorded.files, bytes_in=recorded.bytes, bytes_out=recorded.bytes, watch=watch)
             report(context, key, facts | {"new_files": taken.files, "new_dead_letters": taken.dead})
         return dg.MaterializeResult()
 
