@@ -42,7 +42,7 @@ class Stages:
         """Stage, done, total, and a remark."""
         total = max(self.fed, self.inbox)
         found = self.files
-        large = f"{found.compressed_bytes_in / 1e6:,.1f} MB -> {found.compressed_bytes_out / 1e6:,.1f} MB"
+        large = f"{found.compressed_bytes_in / 1e6:,.0f} -> {found.compressed_bytes_out / 1e6:,.0f} MB"
         return [
             ("fed", self.fed, total, f"{self.fed_bytes / 1e6:,.1f} MB"),
             ("inbox", self.inbox, total, f"{self.dead_letters} dead letters"),
@@ -127,6 +127,6 @@ class Progress:
 
         table = Table.grid(padding=(0, 2))
         for stage, done, total, remark in stages.lines():
-            bar = ProgressBar(total=max(total, 1), completed=done, width=30)
+            bar = ProgressBar(total=max(total, 1), completed=done, width=14)  # fits a terminal of 80 columns
             table.add_row(stage, bar, f"{done:,}/{total:,}", remark)
         return table
