@@ -120,7 +120,8 @@ class Packer:
             files.mark_packed(connection, dataset.name, day, shard, names, report.container.container_id)
         report.original_bytes = sum(row.size for row in packed)
         report.newly_packed = sum(row.container_id is None for row in packed)
-        if before is not None and before.key != new.key:
+        # A member that could not be taken over may still be salvaged from the archive before: that one stays.
+        if before is not None and before.key != new.key and not report.left_out:
             self.buckets.own.delete(before.key)
 
     def _write(

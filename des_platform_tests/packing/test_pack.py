@@ -245,3 +245,22 @@ def test_packing_leaves_the_scratch_folder_empty(one_shard: Platform) -> None:
     put_all(one_shard, CONTENTS)
     one_shard.pack()
     assert not [*one_shard.scratch.iterdir()]
+
+
+def test_archive_with_a_member_that_cannot_be_taken_over_is_kept_for_salvage(one_shard: Platform) -> None:
+    key = one_shard.put("a.txt", b"only copy, damaged")
+    one_shard.run_all()
+    (before,) = one_shard.pack()
+    assert before.container is not None
+    archive = path_of(one_shard.buckets.own, before.container.key)
+    flip(archive, archive.read_bytes().index(b"only copy"))
+    one_shard.buckets.bucket(LANDING).delete(key)
+
+    one_shard.put("late.txt", b"late")
+    one_shard.run_all()
+
+    (after,) = one_shard.pack()
+    assert after.container is not None
+    assert after.container.key != before.container.key
+    assert archive.exists()
+    assert one_shard.reader.read(one_shard.rows()["late.txt"]) == b"late"
