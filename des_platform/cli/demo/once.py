@@ -28,18 +28,13 @@ if TYPE_CHECKING:
 _IDLE_SECONDS = 0.5
 _STANDSTILL_SECONDS = 100.0  # longer than the longest pause between two attempts at a partition
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-_UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 def close_unfinished_runs(instance: dg.DagsterInstance) -> int:
     """Report the runs of a killed demo as cancelled; the sensors request their partitions again, at once."""
-    left = instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
+    from des_platform.defs.sources.catalog_sensor import IN_FLIGHT
+
+    left = instance.get_runs(dg.RunsFilter(statuses=IN_FLIGHT))
     for run in left:
         instance.report_run_canceled(run, "The demo that ran it was ended.")
     return len(left)

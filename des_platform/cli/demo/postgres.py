@@ -21,11 +21,11 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO
 from urllib.parse import quote
 
 from des_platform.cli.demo.placement import Placement, claim, place
 from des_platform.cli.demo.processes import Child, DemoError, command_line, end_orphan, exists, spawn, wait_until
+from des_platform.cli.demo.server import Server
 from des_platform.cli.demo.state import LOOPBACK, free_port, hold, replace_private, synchronize
 
 _log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class PostgresAddress:
         return f"{scheme}://{user}:{password}@{self.host}:{self.port}/{database}"
 
 
-class EmbeddedPostgres:
+class EmbeddedPostgres(Server[PostgresAddress]):
     """A PostgreSQL server in a child process.
 
     Args:
@@ -74,54 +74,9 @@ class EmbeddedPostgres:
 
     def __init__(self, state: Path, *, durable: bool = True) -> None:
         self._state = state.resolve()
+        super().__init__("PostgreSQL", self._state, _STOP_SECONDS)
         self._folder = self._state / "postgres"
         self._durable = durable
-        self._lock: IO[str] | None = None
-        self._child: Child | None = None
-
-    def __enter__(self) -> PostgresAddress:
-        return self.start()
-
-    def __exit__(self, *_exception: object) -> None:
-        self.stop()
-
-    def start(self) -> PostgresAddress:
-        """Start the server on the state folder's data, made at the first start.
-
-        Raises:
-            DemoError: no PostgreSQL, a state folder in use or unusable, or a server that does not start, with the end
-                of its log.
-        """
-        if self._child is not None:
-            raise DemoError(f"PostgreSQL of {self._state} was started already.")
-        try:
-            return self._start()
-        except OSError as error:
-            self.stop()
-            raise DemoError(
-                f"PostgreSQL cannot use {self._state}: {error}. Correct that, or choose another."
-            ) from error
-        except BaseException:
-            self.stop()
-            raise
-
-    def check(self) -> None:
-        """Make sure that the server did not end by itself.
-
-        Raises:
-            DemoError: it did.
-        """
-        if self._child is not None:
-            self._child.check()
-
-    def stop(self) -> None:
-        """Stop the server, ending its sessions; harmless when it is not running."""
-        if self._child is not None:
-            self._child.stop(_STOP_SECONDS)
-            self._child = None
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
 
     def _start(self) -> PostgresAddress:
         placement = place(self._state)

@@ -16,9 +16,9 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import IO
 
-from des_platform.cli.demo.processes import Child, DemoError, command_line, end_orphan, spawn, wait_until
+from des_platform.cli.demo.processes import DemoError, command_line, end_orphan, spawn, wait_until
+from des_platform.cli.demo.server import Server
 from des_platform.cli.demo.state import LOOPBACK, hold, replace_private
 
 _log = logging.getLogger(__name__)
@@ -29,8 +29,8 @@ _STOP_SECONDS = 5.0
 _REPLY_SECONDS = 2.0
 
 
-class QueueServer:
-    """An SQS server in a child process.
+class QueueServer(Server[str]):
+    """An SQS server in a child process; its address is its URL, for SQS and S3 alike.
 
     Args:
         state: the state folder; `STATE/queue` keeps the log.
@@ -38,53 +38,8 @@ class QueueServer:
 
     def __init__(self, state: Path) -> None:
         self._folder = state.resolve() / "queue"
-        self._lock: IO[str] | None = None
-        self._child: Child | None = None
+        super().__init__("The queue server", self._folder, _STOP_SECONDS)
         self._endpoint = ""
-
-    def __enter__(self) -> str:
-        return self.start()
-
-    def __exit__(self, *_exception: object) -> None:
-        self.stop()
-
-    def start(self) -> str:
-        """Start the server and wait until it answers.
-
-        Returns:
-            Its URL, for SQS and S3 alike.
-
-        Raises:
-            DemoError: moto is not installed, the state folder is in use or unusable, or the server does not answer.
-        """
-        if self._child is not None:
-            raise DemoError(f"The queue server of {self._folder} was started already.")
-        try:
-            return self._start()
-        except OSError as error:
-            self.stop()
-            raise DemoError(f"The queue server cannot use {self._folder}: {error}.") from error
-        except BaseException:
-            self.stop()
-            raise
-
-    def check(self) -> None:
-        """Make sure that the server did not end by itself.
-
-        Raises:
-            DemoError: it did.
-        """
-        if self._child is not None:
-            self._child.check()
-
-    def stop(self) -> None:
-        """Stop the server; its queues and messages are gone. Harmless when it is not running."""
-        if self._child is not None:
-            self._child.stop(_STOP_SECONDS)
-            self._child = None
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
 
     def create_queue(self, name: str) -> str:
         """Make a standard queue, or find the one of that name.

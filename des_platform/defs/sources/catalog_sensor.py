@@ -35,7 +35,7 @@ _RANGE_START = "dagster/asset_partition_range_start"
 _RANGE_END = "dagster/asset_partition_range_end"
 _PARTITION = "des/partition"
 _BATCH = "des/batch"
-_IN_FLIGHT = [
+IN_FLIGHT = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -90,10 +90,9 @@ def catalog_sensor(
         busy = _in_flight(context.instance, dataset.name)
         requested = 0
         for work in waiting:
-            held_up = work.partition in busy or (work.patient and f"ingest:{work.day}" in busy)
             if len(busy) >= limit:
                 break
-            if held_up:
+            if work.partition in busy or (work.patient and f"ingest:{work.day}" in busy):
                 continue
             batch = f"{dataset.name}:{work.partition}:{work.newest}"
             attempt = _next_attempt(context.instance, batch)
@@ -131,7 +130,7 @@ def waiting_work(connection: sa.Connection, dataset: Dataset) -> list[Work]:
 
 
 def _in_flight(instance: dg.DagsterInstance, dataset: str) -> set[str]:
-    runs = instance.get_run_records(dg.RunsFilter(tags={"des/dataset": dataset}, statuses=_IN_FLIGHT))
+    runs = instance.get_run_records(dg.RunsFilter(tags={"des/dataset": dataset}, statuses=IN_FLIGHT))
     return {record.dagster_run.tags[_PARTITION] for record in runs if _PARTITION in record.dagster_run.tags}
 
 
