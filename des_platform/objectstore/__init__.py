@@ -1,4 +1,4 @@
-"""One façade over every object store: get, put, ranges, listing, copies.
+"""One façade over every object store: get, put, ranges, listing, copies, sources and sinks.
 
 `Buckets(settings)` opens buckets, `ObjectStore` is one bucket, `errors` says what can go wrong, `keys` which names
 are used.
@@ -18,15 +18,19 @@ from des_platform.objectstore.errors import (
     UnsupportedByStore,
 )
 from des_platform.objectstore.keys import check_bucket, check_key
-from des_platform.objectstore.objects import ObjectInfo, Progress, PutResult
-from des_platform.objectstore.store import ObjectSource, ObjectStore
+from des_platform.objectstore.objects import Digest, ObjectInfo, Progress, PutResult, digest_of
+from des_platform.objectstore.sinks import ObjectSink, SinkResult
+from des_platform.objectstore.sources import ObjectSource
+from des_platform.objectstore.store import ObjectStore
 
 __all__ = [
     "Buckets",
+    "Digest",
     "IntegrityError",
     "InvalidKey",
     "ObjectInfo",
     "ObjectNotFound",
+    "ObjectSink",
     "ObjectSource",
     "ObjectStore",
     "ObjectTooLarge",
@@ -34,8 +38,10 @@ __all__ = [
     "Progress",
     "PutResult",
     "RangeNotSatisfiable",
+    "SinkResult",
     "StoreUnavailable",
     "UnsupportedByStore",
     "check_bucket",
     "check_key",
+    "digest_of",
 ]

@@ -18,8 +18,10 @@ from urllib.parse import unquote, urlsplit
 from obstore.store import LocalStore, S3Store
 
 from des_platform.objectstore.errors import translated
+from des_platform.objectstore.folder import FolderSinks
 from des_platform.objectstore.keys import check_bucket
 from des_platform.objectstore.listing import list_folder, list_s3
+from des_platform.objectstore.multipart import S3Sinks
 from des_platform.objectstore.store import ObjectStore
 
 if TYPE_CHECKING:
@@ -95,8 +97,11 @@ class Buckets:
                 client = LocalStore(folder / name, mkdir=True, automatic_cleanup=True)
                 staging = LocalStore(folder, mkdir=True)
             url = f"{self._settings.store_url}/{name}"
-            return ObjectStore(name, url, client, partial(list_folder, folder, name), staging)
-        return ObjectStore(name, f"s3://{name}", self._s3_store(name), partial(self._list_s3, name))
+            listing = partial(list_folder, folder, name)
+            return ObjectStore(name, url, client, listing, FolderSinks(name, folder, staging), staging)
+        s3 = self._s3_store(name)
+        sinks = S3Sinks(name, self._settings.s3_endpoint or "s3", s3, lambda: self._s3_client)
+        return ObjectStore(name, f"s3://{name}", s3, partial(self._list_s3, name), sinks)
 
     @cached_property
     def _folder(self) -> Path | None:

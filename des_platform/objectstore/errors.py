@@ -22,7 +22,10 @@ _STAGING_NAME = "Filenames containing trailing '/#\\d+/' are not supported"
 _USER_INFO = re.compile(r"//[^/@\s]*@")
 _SAID_CHARS = 300
 # Not a directory, is a directory, file name too long: what a file system cannot hold and S3 can.
-_UNREPRESENTABLE = frozenset({"20", "21", "36"})
+_UNREPRESENTABLE = frozenset({20, 21, 36})
+_NOT_PARTIAL = "Received non-partial response when range requested"
+_SAID_TAKEN = "the object exists already"
+_SAID_NO_BUCKET = "the bucket does not exist; create it, or correct the name"
 
 
 class ObjectNotFound(LookupError):
@@ -89,15 +92,16 @@ def translated(bucket: str, key: str, *, writing: bool = False) -> Iterator[None
 def _translate(error: Exception, bucket: str, key: str, *, writing: bool) -> Exception | None:
     place = f"bucket {bucket!r}, key {key!r}"
     if type(error).__module__.startswith("botocore."):
-        return StoreUnavailable(f"{place}: {_said_to_boto3(error)}")
+        return _translate_boto3(error, bucket, key)
     if not isinstance(error, BaseError | OSError | NotImplementedError):
         return None
     text = str(error).partition("\n\nDebug source")[0].strip()
     code, said = _said(text)
     os_error = _OS_ERROR.search(text)
-    unrepresentable = (os_error and os_error[1] in _UNREPRESENTABLE) or _STAGING_NAME in text
+    number = int(os_error[1]) if os_error else getattr(error, "errno", None)
+    unrepresentable = number in _UNREPRESENTABLE or _STAGING_NAME in text
     outcomes = (
-        (isinstance(error, AlreadyExistsError), PreconditionFailed(f"{place}: the object exists already")),
+        (isinstance(error, AlreadyExistsError), PreconditionFailed(f"{place}: {_SAID_TAKEN}")),
         (
             isinstance(error, PreconditionError) or code == "ConditionalRequestConflict",
             PreconditionFailed(f"{place}: the object is not the version asked for, or is gone ({said})"),
@@ -107,10 +111,8 @@ def _translate(error: Exception, bucket: str, key: str, *, writing: bool) -> Exc
             said.startswith("416") or text.endswith("Requested range was invalid"),
             RangeNotSatisfiable(f"{place}: the range starts past the end of the object"),
         ),
-        (
-            code == "NoSuchBucket",
-            StoreUnavailable(f"{place}: the bucket does not exist; create it, or correct the name"),
-        ),
+        (text.endswith(_NOT_PARTIAL), UnsupportedByStore(f"{place}: the store sent the object instead of the range")),
+        (code == "NoSuchBucket", StoreUnavailable(f"{place}: {_SAID_NO_BUCKET}")),
         (unrepresentable and writing, UnsupportedByStore(f"{place}: a folder cannot hold it: {said}")),
         (unrepresentable or isinstance(error, FileNotFoundError), ObjectNotFound(bucket, key)),
     )
@@ -127,6 +129,24 @@ def _said(text: str) -> tuple[str, str]:
     message = re.search(r"<Message>([^<]*)</Message>", body)
     parts = [status.strip(), *(found[1] for found in (code, message) if found)]
     return code[1] if code else "", _redacted(": ".join(parts))
+
+
+def _translate_boto3(error: Exception, bucket: str, key: str) -> Exception:
+    place = f"bucket {bucket!r}, key {key!r}"
+    said = _said_to_boto3(error)
+    code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
+    # Of an answer without a body botocore makes the status its code.
+    code = {"404": "NoSuchKey", "412": "PreconditionFailed", "501": "NotImplemented"}.get(code, code)
+    outcomes = {
+        # What an upload's completion with If-None-Match answers; 409 where two complete at once.
+        "PreconditionFailed": PreconditionFailed(f"{place}: the object exists already, or its source was replaced"),
+        "ConditionalRequestConflict": PreconditionFailed(f"{place}: another writer was at it at the same time"),
+        "NoSuchKey": ObjectNotFound(bucket, key),
+        "NoSuchBucket": StoreUnavailable(f"{place}: {_SAID_NO_BUCKET}"),
+        "NotImplemented": UnsupportedByStore(f"{place}: {said}"),
+        "InvalidRange": RangeNotSatisfiable(f"{place}: the range reaches past the end of the object"),
+    }
+    return outcomes.get(code, StoreUnavailable(f"{place}: {said}"))
 
 
 def _said_to_boto3(error: Exception) -> str:

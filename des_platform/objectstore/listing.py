@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from des_platform.objectstore.errors import translated
-from des_platform.objectstore.objects import ObjectInfo, plain_etag
+from des_platform.objectstore.objects import ObjectInfo, file_etag, plain_etag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,9 +108,6 @@ def _info_of_file(key: str, entry: os.DirEntry[str]) -> ObjectInfo | None:
         stat = entry.stat()
     except FileNotFoundError:  # deleted since the folder was read
         return None
-    # The etag as object_store's LocalFileSystem forms it: inode, modification time in microseconds, size, in
-    # hexadecimal.
-    etag = f"{stat.st_ino:x}-{stat.st_mtime_ns // 1000:x}-{stat.st_size:x}"
     seconds, nanoseconds = divmod(stat.st_mtime_ns, 1_000_000_000)
     modified = datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=nanoseconds // 1000)
-    return ObjectInfo(key, stat.st_size, etag, modified)
+    return ObjectInfo(key, stat.st_size, file_etag(stat), modified)

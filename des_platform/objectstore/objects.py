@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable
     from datetime import datetime
 
     from obstore import ObjectMeta
@@ -52,6 +55,31 @@ class PutResult:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What reading a whole object, or any stream, found.
+
+    Attributes:
+        size: bytes.
+        sha256: SHA-256 of the bytes, 64 lower-case hexadecimal digits.
+        etag: the version that was read, as in `ObjectInfo`; '' for a stream that is no object.
+    """
+
+    size: int
+    sha256: str
+    etag: str = ""
+
+
+def digest_of(chunks: Iterable[bytes]) -> Digest:
+    """Read a stream to its end for its size and SHA-256."""
+    found = hashlib.sha256()
+    size = 0
+    for chunk in chunks:
+        found.update(chunk)
+        size += len(chunk)
+    return Digest(size, found.hexdigest())
+
+
 def plain_etag(etag: str | None) -> str:
     """An etag without the quotes that HTTP puts around it."""
     return (etag or "").strip('"')
@@ -60,3 +88,8 @@ def plain_etag(etag: str | None) -> str:
 def info_of(meta: ObjectMeta) -> ObjectInfo:
     """The platform's view of what obstore says about an object."""
     return ObjectInfo(meta["path"], meta["size"], plain_etag(meta["e_tag"]), meta["last_modified"])
+
+
+def file_etag(status: os.stat_result) -> str:
+    """A file's etag as object_store's LocalFileSystem forms it: inode, modification time in us and size, in hex."""
+    return f"{status.st_ino:x}-{status.st_mtime_ns // 1000:x}-{status.st_size:x}"

@@ -13,7 +13,6 @@ The stores differ in this:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -21,9 +20,10 @@ from typing import TYPE_CHECKING
 import obstore
 
 from des_platform.objectstore.downloads import Downloader
-from des_platform.objectstore.errors import ObjectNotFound, PreconditionFailed, translated
+from des_platform.objectstore.errors import ObjectNotFound, translated
 from des_platform.objectstore.keys import check_key
 from des_platform.objectstore.ranges import check_range
+from des_platform.objectstore.sources import ObjectSource
 from des_platform.objectstore.uploads import PART_BYTES, PutOptions, Uploader
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from obstore.store import LocalStore, S3Store
 
     from des_platform.objectstore.listing import Listing
-    from des_platform.objectstore.objects import ObjectInfo, Progress, PutResult
+    from des_platform.objectstore.objects import Digest, ObjectInfo, Progress, PutResult
+    from des_platform.objectstore.sinks import ObjectSink, SinkOpener
 
 CHUNK_BYTES = 8 * 1024 * 1024
 _DELETES_AT_ONCE = 1000
@@ -48,16 +49,24 @@ class ObjectStore:
         url: `s3://NAME` or `file:///FOLDER/NAME`.
         client: obstore's client of the bucket.
         listing: lists the bucket.
+        sinks: takes the objects that come piece by piece.
         staging: on `file://`, obstore's client of the folder that holds the buckets; None on S3.
     """
 
     def __init__(
-        self, bucket: str, url: str, client: S3Store | LocalStore, listing: Listing, staging: LocalStore | None = None
+        self,
+        bucket: str,
+        url: str,
+        client: S3Store | LocalStore,
+        listing: Listing,
+        sinks: SinkOpener,
+        staging: LocalStore | None = None,
     ) -> None:
         self.bucket = bucket
         self.url = url
         self._client = client
         self._listing = listing
+        self._sinks = sinks
         self._uploader = Uploader(bucket, client, staging)
         self._downloader = Downloader(bucket, client)
         self._is_folder = staging is not None
@@ -198,6 +207,19 @@ class ObjectStore:
         """
         return self._downloader.ranges(check_key(key), ranges, if_match)
 
+    def digest(self, key: str, *, if_match: str | None = None) -> Digest:
+        """Read a whole object, chunk by chunk, for its size and SHA-256.
+
+        Args:
+            key: the object's key.
+            if_match: only if the object's etag is this one.
+
+        Raises:
+            IntegrityError: the object was replaced while it was read.
+            ObjectNotFound: as for `get`; so is PreconditionFailed.
+        """
+        return self._downloader.digest(check_key(key), if_match, CHUNK_BYTES)
+
     def head(self, key: str) -> ObjectInfo:
         """Describe an object without reading it.
 
@@ -248,27 +270,42 @@ class ObjectStore:
                 except ObjectNotFound:
                     continue
 
-    def as_source(self, key: str, *, size: int | None = None, if_match: str | None = None) -> ObjectSource:
-        """An object as a random-access source of bytes, which is what the archive reader takes.
+    def as_source(self, key: str, *, if_match: str | None = None) -> ObjectSource:
+        """An object as a random-access source of bytes, which is what the archive reader takes; asks nothing yet.
 
         Args:
             key: the object's key.
-            size: its size in bytes if that is known. Otherwise the store is asked, and the source reads only the
-                version that answered.
-            if_match: read only this version.
+            if_match: read only this version; otherwise only the one that the first answer shows.
+        """
+        return ObjectSource(self._downloader, self._sinks.server, self.bucket, check_key(key), if_match)
+
+    def open_sink(self, key: str, *, if_absent: bool = True, attributes: Mapping[str, str] | None = None) -> ObjectSink:
+        """Open a sink for an object whose bytes come piece by piece; whoever opens it commits or aborts it.
+
+        Args:
+            key: the object's key.
+            if_absent: only if the key is free. Atomic where the server knows conditional completions, as S3 does.
+            attributes: as for `put`.
 
         Raises:
-            ObjectNotFound: `size` is not given and there is no such object.
-            PreconditionFailed: `size` is not given and the etag is not `if_match`.
+            ValueError: attributes that S3 cannot carry.
+            StoreUnavailable: the folder cannot be written to.
         """
-        if size is not None:
-            return ObjectSource(self, check_key(key), size, if_match)
-        info = self.head(key)
-        if if_match is not None and info.etag != if_match:
-            raise PreconditionFailed(
-                f"bucket {self.bucket!r}, key {key!r}: its etag is {info.etag!r}, not {if_match!r}"
-            )
-        return ObjectSource(self, key, info.size, info.etag or None)
+        return self._sinks.open(check_key(key), PutOptions(attributes, if_absent, None, None, None))
+
+    def finish_torn_upload(self, key: str) -> str | None:
+        """Make an object of what a killed writer of this key had stored, up to the first gap.
+
+        On S3 nobody can tell whether an upload's writer still lives: make sure first.
+
+        Returns:
+            The etag of the object, which ends where the upload was torn; None if there is nothing to bring back.
+
+        Raises:
+            PreconditionFailed: the key is taken.
+            StoreUnavailable: the store refused or did not answer.
+        """
+        return self._sinks.finish_torn(check_key(key))
 
     def list(self, prefix: str = "", *, start_after: str | None = None) -> Iterator[ObjectInfo]:
         """List objects lazily, in the order of the keys' UTF-8 bytes, on both stores.
@@ -285,24 +322,3 @@ class ObjectStore:
             StoreUnavailable: at the page that the store refused.
         """
         return self._listing(prefix, start_after or "")
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectSource:
-    """One object as a random-access source of bytes.
-
-    Attributes:
-        store: the bucket.
-        key: the object's key.
-        size: its bytes.
-        etag: the only version that is read, or None for whichever is there.
-    """
-
-    store: ObjectStore
-    key: str
-    size: int
-    etag: str | None
-
-    def read_range(self, offset: int, length: int) -> bytes:
-        """Exactly `length` bytes from `offset`; errors as for `ObjectStore.get_range`."""
-        return self.store.get_range(self.key, offset, length, if_match=self.etag)

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 # S3 takes 10,000 parts: objects up to 78 GiB. Eight uploads at once hold at most 320 MiB.
 PART_BYTES = 8 * 1024 * 1024
 PARTS_IN_FLIGHT = 4
+# On `file://`, beside the buckets. A bucket's name never starts with a dot, so this folder is in no listing.
+STAGING_FOLDER = ".uploads"
 _ATTRIBUTE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _ATTRIBUTE_VALUE = re.compile(r"[\x20-\x7e]*")
 
@@ -194,8 +196,7 @@ class Uploader:
             writer.close()
 
     def _write_and_link(self, staging: LocalStore, key: str, pieces: Iterator[memoryview], meter: _Meter) -> None:
-        # A bucket's name never starts with a dot, so this folder is in no listing.
-        staged = f".uploads/{uuid4().hex}"
+        staged = f"{STAGING_FOLDER}/{uuid4().hex}"
         with translated(self._bucket, key, writing=True):
             writer = obstore.open_writer(staging, staged, buffer_size=PART_BYTES, max_concurrency=PARTS_IN_FLIGHT)
         self._write(writer, key, pieces, meter)

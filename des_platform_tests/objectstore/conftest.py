@@ -13,6 +13,7 @@ import pytest
 
 from des_platform.objectstore import Buckets, ObjectStore
 from des_platform.settings import Settings
+from des_platform_tests.objectstore.relay import Relay, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,6 +65,22 @@ def s3_store(s3_buckets: Buckets) -> ObjectStore:
 def s3_client(moto_endpoint: str) -> Any:
     """Another client of the same server: what a stranger to the platform sees and does."""
     return boto3.client("s3", endpoint_url=moto_endpoint, region_name="us-east-1")
+
+
+@pytest.fixture
+def relay(moto_endpoint: str) -> Iterator[Relay]:
+    """Counts the requests to the S3 server of whoever uses its address."""
+    made = Relay()
+    server = start(made, moto_endpoint)
+    yield made
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def relayed_store(relay: Relay, s3_store: ObjectStore) -> ObjectStore:
+    """The bucket of `s3_store` through the relay."""
+    return Buckets(Settings(store_url="s3://", s3_endpoint=relay.url)).bucket(s3_store.bucket)
 
 
 @pytest.fixture

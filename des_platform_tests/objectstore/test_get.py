@@ -158,30 +158,6 @@ def test_a_shared_request_stays_below_its_limit() -> None:
     assert sum(len(span.ranges) for span in spans) == 65
 
 
-def test_a_source_reads_the_version_it_was_opened_on(store: ObjectStore) -> None:
-    store.put("key", DATA)
-    source = store.as_source("key")
-    assert source.size == len(DATA)
-    assert source.read_range(10, 20) == DATA[10:30]
-
-    store.put("key", DATA[::-1])
-    with pytest.raises(PreconditionFailed):
-        source.read_range(10, 20)
-
-
-def test_a_source_of_known_size_asks_nothing_until_it_is_read(store: ObjectStore) -> None:
-    source = store.as_source("later", size=3)
-    store.put("later", b"abc")
-
-    assert source.size == 3
-    assert source.read_range(1, 2) == b"bc"
-
-
-def test_a_source_of_no_object_raises(store: ObjectStore) -> None:
-    with pytest.raises(ObjectNotFound):
-        store.as_source("nothing")
-
-
 class _Careless(BaseHTTPRequestHandler):
     """A store that ignores If-Match and gives every reply another etag: an object that is replaced all the time."""
 
