@@ -22,7 +22,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class NewContainer:
-    """An archive to publish: sizes in bytes, `sha256` of the whole archive in hex."""
+    """An archive to publish.
+
+    Attributes:
+        dataset: whose files it holds.
+        day: their day.
+        shard: their shard.
+        key: of the archive in the platform's own bucket.
+        etag: the version under that key.
+        size: bytes.
+        sha256: of the whole archive, in hex.
+        files: its members, external ones included.
+        external_files: those of them whose bytes are an object of their own.
+        archive_version: of the archive format.
+        hint: 64 bytes with which the archive is opened without a request; None in version 1, which has none.
+    """
 
     dataset: str
     day: date
@@ -33,6 +47,8 @@ class NewContainer:
     sha256: str
     files: int
     external_files: int
+    archive_version: int
+    hint: bytes | None
 
 
 @dataclass(frozen=True, slots=True)

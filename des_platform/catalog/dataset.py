@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 KIB = 1024
+MAX_SMALL_BYTES = 64 * KIB * KIB
+"""No member of an archive is larger: a reader may hold it in memory."""
 
 
 class TableSpec(BaseModel):
@@ -49,6 +51,8 @@ class Dataset(BaseModel):
         profile: what the choice of codec aims at.
         small_bytes: a file up to this size goes into its shard; a larger one becomes a compressed object of its own.
         shard_bits: leading bits of SHA-256 of a file's name that choose its shard; 4 bits are 16 shards.
+        archive_version: format of its archives: 2, or 1 for readers that know no other. A change holds for the archives
+            that are written from then on; those that stand are read whichever they are.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,8 +65,9 @@ class Dataset(BaseModel):
     day_in_key: bool = False
     table: TableSpec | None = None
     profile: Literal["hot", "warm", "cold", "compatible"] = "warm"
-    small_bytes: Annotated[int, Field(ge=0, le=64 * KIB * KIB)] = 256 * KIB
+    small_bytes: Annotated[int, Field(ge=0, le=MAX_SMALL_BYTES)] = 256 * KIB
     shard_bits: Annotated[int, Field(ge=0, le=8)] = 4
+    archive_version: Literal[1, 2] = 2
 
     @field_validator("prefix")
     @classmethod

@@ -83,8 +83,11 @@ containers = sa.Table(
     sa.Column("fencing_token", sa.BigInteger, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("created_at", _timestamp, nullable=False, server_default=_now),
+    sa.Column("archive_version", sa.SmallInteger, nullable=False),
+    sa.Column("hint", sa.LargeBinary),
     sa.UniqueConstraint("dataset", "day", "shard", "generation"),
     sa.CheckConstraint("state IN ('published', 'superseded')", name="state"),
+    sa.CheckConstraint("octet_length(hint) = 64", name="hint"),
 )
 sa.Index(
     "containers_published_key",

@@ -1,5 +1,5 @@
 """One file's original bytes, wherever they live now."""
 
-from des_platform.files.reader import FileReader, codec_of, member, verified
+from des_platform.files.reader import FileReader, member, unpacked_member, verified
 
-__all__ = ["FileReader", "codec_of", "member", "verified"]
+__all__ = ["FileReader", "member", "unpacked_member", "verified"]

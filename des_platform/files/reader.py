@@ -5,6 +5,9 @@ knows the order: a packed file is read through its archive (an external entry le
 its compressed object, any other from where it arrived. What comes out was compared with the catalogue: a wrong size or
 SHA-256 raises `IntegrityError` at the end of the stream, so a consumer must not act on the bytes before the stream has
 ended.
+
+Archives of both versions are read alike. One of version 2 is opened by the hint in its container's row, without a
+request; a small file of it costs a request for its page, unless that is in memory, and one for its bytes.
 """
 
 from __future__ import annotations
@@ -12,16 +15,19 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from des_platform.archive import CorruptArchive, DesReader
+from des_platform.archive import CorruptArchive, DesReader, ExternalFile
+from des_platform.archive.verify import verify
 from des_platform.catalog import containers, files
+from des_platform.catalog.dataset import MAX_SMALL_BYTES
 from des_platform.codecs import UnknownCodec, decompress, get_codec
 from des_platform.objectstore import IntegrityError, InvalidKey, ObjectNotFound, PreconditionFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from des_platform.archive.verify import Verification
     from des_platform.catalog.containers import Container
     from des_platform.catalog.database import Catalog
     from des_platform.catalog.files import FileRow
@@ -29,6 +35,35 @@ if TYPE_CHECKING:
     from des_platform.objectstore import Buckets
 
 _OPEN_ARCHIVES = 32
+_PAGES_OF_AN_ARCHIVE = 8 * 1024 * 1024
+"""Bytes of pages in memory: enough for all 350,000 names of an archive, and 256 MiB for all that are open."""
+_KNOWN_CONTAINERS = 4096
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+class _Recent(Generic[Key, Value]):
+    """What was used last, up to a number; safe for threads."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept: OrderedDict[Key, Value] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: Key) -> Value | None:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+    def put(self, key: Key, value: Value) -> Value:
+        with self._lock:
+            self._kept[key] = value
+            self._kept.move_to_end(key)
+            while len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+        return value
 
 
 class FileReader:
@@ -38,8 +73,8 @@ class FileReader:
         self._catalog = catalog
         self._buckets = buckets
         # By etag too: a lost archive is rebuilt under its old key.
-        self._archives: OrderedDict[tuple[str, str], DesReader] = OrderedDict()
-        self._lock = threading.Lock()
+        self._archives = _Recent[tuple[str, str], DesReader](_OPEN_ARCHIVES)
+        self._containers = _Recent[int, "Container"](_KNOWN_CONTAINERS)
 
     def stream(self, file: FileRow) -> Iterator[bytes]:
         """The original's bytes in pieces of some MiB.
@@ -85,44 +120,55 @@ class FileReader:
 
     def archive(self, container: Container) -> DesReader:
         """An opened archive; the ones used last stay open."""
-        with self._lock:
-            version = (container.key, container.etag)
-            found = self._archives.get(version)
-            if found is None:
-                source = self._buckets.own.as_source(container.key, size=container.size, if_match=container.etag)
-                found = self._archives[version] = DesReader(source)
-            self._archives.move_to_end(version)
-            while len(self._archives) > _OPEN_ARCHIVES:
-                self._archives.popitem(last=False)
+        version = (container.key, container.etag)
+        found = self._archives.get(version)
+        if found is not None:
             return found
+        source = self._buckets.own.as_source(container.key, if_match=container.etag)
+        opened = DesReader(
+            source,
+            hint=container.hint,
+            page_cache_bytes=_PAGES_OF_AN_ARCHIVE,
+            max_object_bytes=MAX_SMALL_BYTES,
+        )
+        return self._archives.put(version, opened)
 
     def archive_sha256(self, container: Container) -> str:
         """SHA-256 (hex) of an archive as it is in the store now, whatever is open."""
-        digest = hashlib.sha256()
-        for piece in self._buckets.own.stream(container.key, if_match=container.etag):
-            digest.update(piece)
-        return digest.hexdigest()
+        return self._buckets.own.digest(container.key, if_match=container.etag).sha256
+
+    def verify_archive(self, container: Container) -> Verification:
+        """Read an archive whole, as it is in the store now, and compare all that it says twice."""
+        return verify(self._buckets.own.as_source(container.key, if_match=container.etag))
 
     def _pieces(self, file: FileRow) -> Iterator[bytes]:
         return self.unpacked(file) if file.container_id is None else self._packed(file)
 
     def _packed(self, file: FileRow) -> Iterator[bytes]:
-        with self._catalog.begin() as connection:
-            container = containers.by_id(connection, file.container_id or 0)
+        container = self._container(file.container_id or 0)
         archive = self.archive(container)
-        if file.name not in archive:
+        try:
+            return member(archive, file) if file.codec is None else self._external(archive, file)
+        except (KeyError, ExternalFile) as error:
             raise CorruptArchive(
-                f"{container.key} does not hold {file.subject}, which is catalogued there: pack it anew"
-            )
-        return self._external(archive, file) if archive.get_entry(file.name).is_external else member(archive, file)
+                f"{container.key} does not hold {file.subject} as it is catalogued there ({error}): pack it anew"
+            ) from error
 
     def _external(self, archive: DesReader, file: FileRow) -> Iterator[bytes]:
         meta = archive.get_meta(file.name)
-        codec = codec_of(archive, file)
+        codec = _codec_in(meta, file)
         try:
             return self.object_content(str(meta["external_bucket"]), str(meta["external_key"]), codec.name, file.size)
         except (KeyError, InvalidKey) as error:
             raise CorruptArchive(f"the archive's metadata of {file.subject} names no object: {error}") from error
+
+    def _container(self, container_id: int) -> Container:
+        # The row of a container never changes, but for its state.
+        found = self._containers.get(container_id)
+        if found is not None:
+            return found
+        with self._catalog.begin() as connection:
+            return self._containers.put(container_id, containers.by_id(connection, container_id))
 
     def _look_up(self, name: str) -> FileRow | None:
         with self._catalog.begin() as connection:
@@ -130,18 +176,32 @@ class FileReader:
 
 
 def member(archive: DesReader, file: FileRow) -> Iterator[bytes]:
-    """The bytes of a file that lives inside an archive, decompressed by the codec that its metadata names."""
-    return decompress(codec_of(archive, file), [archive.get_file(file.name)], max_size=file.size)
-
-
-def codec_of(archive: DesReader, file: FileRow) -> Codec:
-    """The codec of a file as its archive's metadata name it.
+    """The bytes of a file that lives inside an archive.
 
     Raises:
-        CorruptArchive: they name none, or one that there is not.
+        CorruptArchive: the archive or its metadata of the file are broken.
+        KeyError: it holds no such file.
+        ExternalFile: the file is an object of its own.
     """
+    return unpacked_member(archive, file, archive.get_file(file.name))
+
+
+def unpacked_member(archive: DesReader, file: FileRow, stored: bytes) -> Iterator[bytes]:
+    """The bytes of a file, of what `DesReader.get_file` gave for it.
+
+    Version 2 compresses by itself; in version 1 a member is a codec's bytes, and the metadata name the codec.
+
+    Raises:
+        CorruptArchive: the metadata name no codec, or one that there is not.
+    """
+    if archive.version == 1:
+        return decompress(_codec_in(archive.get_meta(file.name), file), [stored], max_size=file.size)
+    return iter([stored])
+
+
+def _codec_in(meta: Mapping[str, object], file: FileRow) -> Codec:
     try:
-        return get_codec(str(archive.get_meta(file.name)["codec"]))
+        return get_codec(str(meta["codec"]))
     except (KeyError, UnknownCodec) as error:
         raise CorruptArchive(f"the archive's metadata of {file.subject} name no known codec: {error}") from error
 

@@ -1,9 +1,10 @@
 """The des_shards stage: the files of one day and shard become one immutable archive.
 
-Idempotence: members are sorted by name and their bytes follow from the files, so the same files give the same archive;
-its key holds the start of its SHA-256 (`archives/<dataset>/<day>/<shard>.<digest>.des`). A late file makes a new
-generation that takes the other members' stored bytes over from the generation before it. A kill before the commit
-leaves at most an object that the next attempt writes again, byte for byte.
+Idempotence: members are sorted by name, and everything in the archive follows from the files (its id from their names
+and checksums, its time from their day), so the same files give the same bytes; its key holds the start of its SHA-256
+(`archives/<dataset>/<day>/<shard>.<digest>.des`). A late file makes a new generation that takes the other members over
+from the generation before it, whichever version of the format that is of. A kill before the commit leaves at most an
+object that the next attempt writes again, byte for byte.
 
 Two writers: the shard's lease is taken first, and publishing checks its fencing token; whoever lost the lease publishes
 nothing, and cannot have overwritten anything, since other content has another key. The archive is read back member by
@@ -18,18 +19,21 @@ import hashlib
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from des_platform.archive import DesReader, DesWriter
+from des_platform.archive import CorruptArchive, DesReader, DesWriter, FileSource
+from des_platform.archive.verify import verify
 from des_platform.catalog import containers, files, leases
 from des_platform.catalog.containers import NewContainer
+from des_platform.files import member, verified
 from des_platform.naming import shard_label
 from des_platform.objectstore import IntegrityError, ObjectNotFound, PreconditionFailed
-from des_platform.packing.members import Member, Unreadable, load_member
+from des_platform.packing.members import MemberSource, Unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import date
 
     from des_platform.catalog.containers import Container
@@ -39,18 +43,37 @@ if TYPE_CHECKING:
     from des_platform.catalog.leases import Lease
     from des_platform.files import FileReader
     from des_platform.objectstore import Buckets
+    from des_platform.packing.members import Member
 
 _READ_AHEAD = 64  # small files in memory at once: 16 MiB at the default threshold
+_COLUMNS = {"bucket": "string", "key": "string"}
+"""Of a member's metadata, what SQL sees as columns of version 2: 23 bytes a member. With `sha256` it would be 67."""
+_LEVELS = {"hot": 3, "warm": 9, "cold": 15, "compatible": 15}
+"""zstd's in version 2: the cheapest on 1,079 small files, a CPU second being worth what `codecs.choice` says it is."""
 
 
 @dataclass(slots=True)
 class PackReport:
-    """One shard after packing: its archive, or None where it has no files; sizes in bytes."""
+    """One shard after packing.
+
+    Attributes:
+        container: its archive, or None where it has no files.
+        original_bytes: of all its files.
+        inside_bytes: of those whose bytes are in the archive, before they were packed.
+        newly_packed: files that were in no archive before.
+        left_out: files that could not be read.
+    """
 
     container: Container | None = None
     original_bytes: int = 0
+    inside_bytes: int = 0
     newly_packed: int = 0
     left_out: int = 0
+
+    def count(self, rows: Sequence[FileRow]) -> None:
+        """Take over the sizes of a shard's files."""
+        self.original_bytes = sum(row.size for row in rows)
+        self.inside_bytes = sum(row.size for row in rows if row.codec is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +86,7 @@ class Packer:
         reader: reads originals.
         scratch: folder for archives while they are built.
         lease_seconds: life of a shard's lease without renewal.
-        threads: files to read at once.
+        threads: files to read at once, and to compress.
     """
 
     catalog: Catalog
@@ -92,7 +115,7 @@ class Packer:
         with self.catalog.begin() as connection:
             rows = files.of_shard(connection, dataset.name, day, shard)
             report.container = containers.published(connection, dataset.name, day, shard)
-        report.original_bytes = sum(row.size for row in rows)
+        report.count(rows)
         if not rows:
             return True
         found = report.container
@@ -109,44 +132,60 @@ class Packer:
         before = report.container
         with tempfile.TemporaryDirectory(prefix="des-pack-", dir=self.scratch) as folder:
             path = Path(folder) / "archive.des"
-            packed = self._write(path, dataset, rows, before, report)
+            packed = self._write_readable(path, dataset, shard, rows, report)
             if not packed:
                 return
-            _prove(path, packed)
-            new = self._upload(path, dataset, day, shard, packed)
+            hint = _prove(path, packed)
+            new = self._upload(path, dataset, day, shard, packed, hint)
         with self.catalog.begin() as connection:
             report.container = containers.publish(connection, new, lease)
             names = [row.name for row in packed]
             files.mark_packed(connection, dataset.name, day, shard, names, report.container.container_id)
-        report.original_bytes = sum(row.size for row in packed)
+        report.count(packed)
         report.newly_packed = sum(row.container_id is None for row in packed)
         # A member that could not be taken over may still be salvaged from the archive before: that one stays.
         if before is not None and before.key != new.key and not report.left_out:
             self.buckets.own.delete(before.key)
 
-    def _write(
-        self, path: Path, dataset: Dataset, rows: list[FileRow], before: Container | None, report: PackReport
+    def _write_readable(
+        self, path: Path, dataset: Dataset, shard: int, rows: list[FileRow], report: PackReport
     ) -> list[FileRow]:
-        packed = []
-        with DesWriter(path) as writer:
-            for member in self._members(dataset, rows, before):
-                if isinstance(member, Unreadable):
-                    report.left_out += 1
-                    member.record(self.catalog)
-                    continue
-                member.add_to(writer)
-                packed.append(member.file)
-        return packed
+        """Write the archive of all files that can be read, and return them; begin anew without those that cannot.
 
-    def _members(
-        self, dataset: Dataset, rows: list[FileRow], before: Container | None
-    ) -> Iterator[Member | Unreadable]:
+        An archive's id names its members and stands at its front: whichever files are left out, the archive of the rest
+        is the one that the rest alone would give.
+        """
+        source = MemberSource(self.buckets, self.reader, dataset, report.container)
+        while rows and (unreadable := self._write(path, dataset, shard, rows, source)):
+            report.left_out += len(unreadable)
+            for found in unreadable:
+                found.record(self.catalog)
+            lost = {found.file.file_id for found in unreadable}
+            rows = [row for row in rows if row.file_id not in lost]
+        return rows
+
+    def _write(
+        self, path: Path, dataset: Dataset, shard: int, rows: Sequence[FileRow], source: MemberSource
+    ) -> list[Unreadable]:
+        unreadable = []
+        with _writer(path, dataset, shard, rows, self.threads) as writer:
+            for found in self._members(source, rows):
+                if isinstance(found, Unreadable):
+                    unreadable.append(found)
+                elif not unreadable:
+                    found.add_to(writer)
+            if unreadable:
+                writer.abort()
+        return unreadable
+
+    def _members(self, source: MemberSource, rows: Sequence[FileRow]) -> Iterator[Member | Unreadable]:
         with ThreadPoolExecutor(self.threads) as pool:
             for start in range(0, len(rows), _READ_AHEAD):
-                window = rows[start : start + _READ_AHEAD]
-                yield from pool.map(lambda file: load_member(self.buckets, self.reader, dataset, file, before), window)
+                yield from source.load(rows[start : start + _READ_AHEAD], pool)
 
-    def _upload(self, path: Path, dataset: Dataset, day: date, shard: int, packed: list[FileRow]) -> NewContainer:
+    def _upload(
+        self, path: Path, dataset: Dataset, day: date, shard: int, packed: list[FileRow], hint: bytes | None
+    ) -> NewContainer:
         with path.open("rb") as archive:
             digest = hashlib.file_digest(archive, "sha256").hexdigest()
         key = f"archives/{dataset.name}/{day}/{shard_label(shard, dataset.shard_bits)}.{digest[:16]}.des"
@@ -160,6 +199,8 @@ class Packer:
             sha256=digest,
             files=len(packed),
             external_files=sum(row.codec is not None for row in packed),
+            archive_version=dataset.archive_version,
+            hint=hint,
         )
 
     def _put(self, key: str, path: Path, digest: str) -> str:
@@ -173,21 +214,43 @@ class Packer:
             return own.put_file(key, path, if_absent=True).etag
         except PreconditionFailed:
             try:
-                there = own.head(key)
-                found = hashlib.sha256()
-                for piece in own.stream(key, if_match=there.etag):
-                    found.update(piece)
+                there = own.digest(key)
             except (ObjectNotFound, PreconditionFailed, IntegrityError):
                 return own.put_file(key, path).etag
-            return there.etag if found.hexdigest() == digest else own.put_file(key, path).etag
+            return there.etag if there.sha256 == digest else own.put_file(key, path).etag
 
 
-def _prove(path: Path, packed: Iterable[FileRow]) -> None:
-    """Read every member of a finished archive back before anybody else sees it."""
-    from des_platform.files import member, verified
+def _writer(path: Path, dataset: Dataset, shard: int, rows: Sequence[FileRow], threads: int) -> DesWriter:
+    if dataset.archive_version == 1:
+        return DesWriter(path, format_version=1)
+    midnight = datetime.combine(rows[0].day, datetime.min.time(), UTC)
+    return DesWriter(
+        path,
+        archive_id=_archive_id(dataset, shard, rows),
+        created_ms=int(midnight.timestamp()) * 1000,
+        compression_level=_LEVELS[dataset.profile],
+        columns=_COLUMNS,
+        threads=threads,
+        spill_folder=path.parent,
+    )
 
+
+def _archive_id(dataset: Dataset, shard: int, rows: Sequence[FileRow]) -> int:
+    identity = hashlib.sha256(f"{dataset.name}\0{rows[0].day}\0{shard}\0".encode())
+    for row in rows:
+        identity.update(f"{row.name}\0{row.sha256}\0".encode())
+    return int.from_bytes(identity.digest()[:8], "little")
+
+
+def _prove(path: Path, packed: Iterable[FileRow]) -> bytes | None:
+    """Read a finished archive back, whole and member by member, before anybody else sees it; returns its hint."""
+    with FileSource(path) as source:
+        found = verify(source)
+    if not found.ok:
+        raise CorruptArchive(f"an archive that was just written is broken: {found.problems[0]}")
     with DesReader(path) as archive:
         for file in packed:
-            if not archive.get_entry(file.name).is_external:
+            if file.codec is None:
                 for _ in verified(file, member(archive, file)):
                     pass
+        return archive.hint()

@@ -10,7 +10,6 @@ blamed for it.
 
 from __future__ import annotations
 
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -94,12 +93,8 @@ def take_in(
 
 def _examine(buckets: Buckets, row: InboxRow) -> _Examined:
     store = buckets.bucket(row.bucket)
-    digest = hashlib.sha256()
-    size = 0
     try:
-        for piece in store.stream(row.key, if_match=row.etag):
-            digest.update(piece)
-            size += len(piece)
+        found = store.digest(row.key, if_match=row.etag)
     except (ObjectNotFound, InvalidKey) as error:
         return _Examined(row, problem=f"vanished before it was read: {error}")
     except PreconditionFailed:
@@ -112,7 +107,7 @@ def _examine(buckets: Buckets, row: InboxRow) -> _Examined:
         # Raises where the whole store is out of reach or the bucket is gone: then no single file is to blame.
         next(store.list("probe"), None)
         return _Examined(row, problem=str(error), transient=True)
-    return _Examined(row, size, digest.hexdigest())
+    return _Examined(row, found.size, found.sha256)
 
 
 def _catalogue(

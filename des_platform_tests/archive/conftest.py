@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import struct
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
+from des_platform.archive import DesWriter
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+V1Writer = partial(DesWriter, format_version=1)
 
 # One file, a.txt = hello, with metadata {"k": 1}: the published example of the format.
 GOLDEN = bytes.fromhex(
@@ -25,10 +30,15 @@ class MemorySource:
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.reads: list[tuple[int, int]] = []
+        self.identity: str | None = None
 
     @property
     def size(self) -> int:
         return len(self.data)
+
+    def read_tail(self, length: int) -> tuple[bytes, int]:
+        self.reads.append((max(0, len(self.data) - length), min(length, len(self.data))))
+        return self.data[-length:], len(self.data)
 
     def read_range(self, offset: int, length: int) -> bytes:
         assert length > 0, "a store answers a range of no bytes with the whole object"

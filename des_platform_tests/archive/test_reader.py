@@ -13,16 +13,16 @@ from des_platform.archive import (
     ArchiveStats,
     CorruptArchive,
     DesReader,
-    DesWriter,
     ExternalFile,
     FileSource,
     IndexEntry,
+    ReadPolicy,
 )
-from des_platform_tests.archive.conftest import EMPTY, GOLDEN, MemorySource, build, names_in
+from des_platform_tests.archive.conftest import EMPTY, GOLDEN, MemorySource, V1Writer, build, names_in
 
 
 def archive_of(target: Path, files: dict[str, bytes], external: dict[str, int] | None = None) -> MemorySource:
-    with DesWriter(target, external_prefix="p") as archive:
+    with V1Writer(target, external_prefix="p") as archive:
         for name, data in files.items():
             archive.add_file(name, data, {"name": name})
         for name, size in (external or {}).items():
@@ -46,8 +46,8 @@ class TestReading:
         assert "a.txt" in reader
         assert reader.get_file("a.txt") == b"hello"
         assert reader.get_meta("a.txt") == {"k": 1, "size": 5}
-        assert reader.get_entry("a.txt") == IndexEntry("a.txt", 16, 5, 21, 16, 0)
-        assert reader.get_index() == {"a.txt": IndexEntry("a.txt", 16, 5, 21, 16, 0)}
+        assert reader.get_entry("a.txt") == IndexEntry("a.txt", 16, 5, 5, 0)
+        assert reader.get_index() == {"a.txt": IndexEntry("a.txt", 16, 5, 5, 0)}
 
     def test_an_empty_archive_is_read(self) -> None:
         reader = DesReader(MemorySource(EMPTY))
@@ -82,15 +82,28 @@ class TestReading:
         with pytest.raises(ValueError, match="closed"):
             source.read_range(0, 1)
 
-    def test_opening_reads_only_header_and_footer_and_the_index_is_read_once(self, target: Path) -> None:
-        source = archive_of(target, {f"f{i}": b"x" * 100 for i in range(100)})
+    def test_opening_reads_the_end_and_the_header_and_the_index_is_read_once(self, target: Path) -> None:
+        source = archive_of(target, {f"f{i}": b"x" * 100 for i in range(1_000)})
         reader = DesReader(source)
-        assert sorted(source.reads) == [(0, 16), (source.size - 72, 72)]
+        assert source.reads == [(source.size - 65_536, 65_536), (0, 16)]
         source.reads.clear()
         assert reader.get_file("f7") == b"x" * 100
         assert "f8" in reader
         assert reader.get_file("f9") == b"x" * 100
-        assert len(source.reads) == 3
+        assert source.reads == [(716, 100), (916, 100)], "the index stood in the end that was read already"
+
+    def test_an_index_of_several_mebibytes_is_read_piece_by_piece(self, target: Path) -> None:
+        names = [f"{i}{'n' * (i % 2_000)}" for i in range(5_000)]
+        source = archive_of(target, dict.fromkeys(names, b"1"))
+        reader = opened(source)
+        assert reader.list_files() == names
+        assert reader.get_file(names[-1]) == b"1"
+        assert all(length <= 2 * 1024 * 1024 for _, length in source.reads)
+
+    def test_one_read_serves_an_archive_that_is_no_longer_than_the_end(self, target: Path) -> None:
+        source = archive_of(target, {"a": b"1", "b": b"22"})
+        assert DesReader(source).list_files() == ["a", "b"]
+        assert source.reads == [(0, source.size)]
 
     def test_files_are_listed_in_archive_order_external_ones_included(self, target: Path) -> None:
         reader = DesReader(archive_of(target, {"z": b"1", "a": b"2"}, {"m": 5}))
@@ -127,12 +140,12 @@ class TestReading:
         source = archive_of(target, {"a": b"12", "b": b"345"}, {"c": 1_000})
         stats = DesReader(source).get_stats()
         assert stats == ArchiveStats(
+            version=1,
             file_count=3,
             external_count=1,
             data_bytes=5,
+            stored_bytes=5,
             external_bytes=1_000,
-            meta_bytes=sum(entry.meta_length for entry in DesReader(source).iter_entries()),
-            index_bytes=3 * 39,
             archive_bytes=source.size,
         )
 
@@ -144,28 +157,34 @@ class TestReading:
             results = list(pool.map(lambda _: {name: reader.get_file(name) for name in files}, range(8)))
         assert all(result == files for result in results)
 
-    def test_a_source_that_gives_too_much_or_too_little_is_found_out(self, target: Path) -> None:
+    @pytest.mark.parametrize("length", [3, 6])
+    def test_a_source_that_gives_too_much_or_too_little_is_found_out(self, target: Path, length: int) -> None:
         class Wrong(MemorySource):
-            cut = False
+            def read_range(self, *_: int) -> bytes:
+                return b"x" * wrong_length
 
-            def read_range(self, offset: int, length: int) -> bytes:
-                return super().read_range(offset, length)[: length - 1] if self.cut else self.data
-
-        source = archive_of(target, {"a": b"12345"})
+        wrong_length = length
+        reader = DesReader(Wrong(archive_of(target, {"a": b"12345"}).data))
+        assert reader.list_files() == ["a"]
         with pytest.raises(CorruptArchive, match="cut or replaced"):
-            DesReader(Wrong(source.data))
-        source.__class__ = Wrong
-        Wrong.cut = True
+            reader.get_file("a")
+
+    def test_a_source_whose_end_is_shorter_than_it_says_is_found_out(self) -> None:
+        class Wrong(MemorySource):
+            def read_tail(self, *_: int) -> tuple[bytes, int]:
+                return self.data, len(self.data) + 1
+
         with pytest.raises(CorruptArchive, match="cut or replaced"):
-            DesReader(source)
+            DesReader(Wrong(GOLDEN))
 
-    def test_errors_of_the_source_pass_through(self) -> None:
-        class Unreachable(MemorySource):
-            def read_range(self, offset: int, length: int) -> bytes:
-                raise ConnectionResetError(f"{offset} {length}")
+    @pytest.mark.parametrize("method", ["read_tail", "read_range"])
+    def test_errors_of_the_source_pass_through(self, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: object) -> None:
+            raise ConnectionResetError("by peer")
 
+        monkeypatch.setattr(MemorySource, method, fail)
         with pytest.raises(ConnectionResetError):
-            DesReader(Unreachable(GOLDEN))
+            DesReader(MemorySource(GOLDEN + bytes(70_000) + GOLDEN)).get_file("a.txt")
 
 
 class TestExternal:
@@ -178,12 +197,10 @@ class TestExternal:
         assert reader.get_meta("big")["is_external"] is True
         assert reader.get_entry("big").is_external
 
-    def test_a_batch_with_an_external_file_is_refused_before_payloads_are_read(self, target: Path) -> None:
-        source = archive_of(target, {"a": b"12345"}, {"big": 4})
-        reader = opened(source)
-        with pytest.raises(ExternalFile):
+    def test_a_batch_with_an_external_file_says_which_it_is(self, target: Path) -> None:
+        reader = DesReader(archive_of(target, {"a": b"12345"}, {"big": 4}))
+        with pytest.raises(ExternalFile, match="p/_bigFiles/big"):
             reader.get_files_batch(["a", "big"])
-        assert (16, 5) not in source.reads
 
     def test_the_error_survives_pickling(self) -> None:
         error = pickle.loads(pickle.dumps(ExternalFile("a", "p/a", 5)))  # noqa: S301 - our own bytes
@@ -210,35 +227,39 @@ class TestBatch:
     @pytest.mark.parametrize("limits", [(-1, 10), (10, -1)])
     def test_negative_limits_are_refused(self, limits: tuple[int, int]) -> None:
         with pytest.raises(ValueError, match="must not be negative"):
-            DesReader(MemorySource(GOLDEN)).get_files_batch([], max_gap=limits[0], max_span=limits[1])
+            ReadPolicy(*limits, 1)
 
     def test_files_are_read_together_up_to_the_gap_and_no_further(self, target: Path) -> None:
         source = archive_of(target, {"a": b"a" * 10, "b": b"b" * 20, "c": b"c" * 10, "d": b"d" * 21, "e": b"e" * 10})
-        batch = opened(source).get_files_batch(["a", "c", "e"], max_gap=20)
+        batch = opened(source).get_files_batch(["a", "c", "e"], policy=ReadPolicy(20, 100, 1))
         assert batch == {"a": b"a" * 10, "c": b"c" * 10, "e": b"e" * 10}
         assert source.reads == [(16, 40), (77, 10)]
 
     def test_without_a_gap_only_neighbours_are_joined(self, target: Path) -> None:
         source = archive_of(target, {"a": b"1", "b": b"2", "c": b"3", "d": b"4"})
-        assert opened(source).get_files_batch(["d", "b", "a"], max_gap=0) == {"d": b"4", "b": b"2", "a": b"1"}
+        assert opened(source).get_files_batch(["d", "b", "a"], policy=ReadPolicy(0, 100, 1)) == {
+            "d": b"4",
+            "b": b"2",
+            "a": b"1",
+        }
         assert source.reads == [(16, 2), (19, 1)]
 
     def test_joined_reads_are_bounded(self, target: Path) -> None:
         files = {f"f{i}": bytes([i]) * 100 for i in range(100)}
         source = archive_of(target, files)
-        assert opened(source).get_files_batch(files, max_span=1_000) == files
+        assert opened(source).get_files_batch(files, policy=ReadPolicy(64, 1_000, 1)) == files
         assert [length for _, length in source.reads] == [1_000] * 10
 
-    def test_by_default_no_joined_read_exceeds_16_mib(self, target: Path) -> None:
+    def test_by_default_no_joined_read_exceeds_8_mib(self, target: Path) -> None:
         files = {f"f{i}": bytes([i]) * 1_000_000 for i in range(40)}
         source = archive_of(target, files)
         assert opened(source).get_files_batch(files) == files
-        assert max(length for _, length in source.reads) <= 16 * 1024 * 1024
-        assert len(source.reads) == 3
+        assert max(length for _, length in source.reads) <= 8 * 1024 * 1024
+        assert len(source.reads) == 5
 
     def test_a_file_longer_than_the_span_is_read_alone(self, target: Path) -> None:
         source = archive_of(target, {"a": b"a" * 10, "b": b"b" * 50, "c": b"c" * 10})
-        assert opened(source).get_files_batch(["a", "b", "c"], max_span=30)["b"] == b"b" * 50
+        assert opened(source).get_files_batch(["a", "b", "c"], policy=ReadPolicy(64, 30, 1))["b"] == b"b" * 50
         assert source.reads == [(16, 10), (26, 50), (76, 10)]
 
     def test_files_that_share_bytes_are_each_given_their_own(self) -> None:
@@ -246,7 +267,7 @@ class TestBatch:
         reader = DesReader(MemorySource(build(files, data=b"123456789")))
         expected = {"outer": b"123456789", "inner": b"34", "last": b"9"}
         assert reader.get_files_batch(["outer", "inner", "last"]) == expected
-        assert reader.get_files_batch(["outer", "inner", "last"], max_span=0) == expected
+        assert reader.get_files_batch(["outer", "inner", "last"], policy=ReadPolicy(64, 0, 1)) == expected
         assert reader.get_files_batch(["outer", "inner"]) == {"outer": b"123456789", "inner": b"34"}
 
 

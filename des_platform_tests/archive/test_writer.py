@@ -3,33 +3,35 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import struct
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from des_platform.archive import DesReader, DesWriter, writer
-from des_platform_tests.archive.conftest import EMPTY, GOLDEN, names_in
+from des_platform.archive import DesReader
+from des_platform.archive.v1 import builder
+from des_platform_tests.archive.conftest import EMPTY, GOLDEN, V1Writer, names_in
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def test_the_published_example_is_written_byte_for_byte(target: Path) -> None:
-    with DesWriter(target) as archive:
+    with V1Writer(target) as archive:
         archive.add_file("a.txt", b"hello", {"k": 1})
     assert target.read_bytes() == GOLDEN
 
 
 def test_an_empty_archive_is_88_bytes(target: Path) -> None:
-    DesWriter(target).close()
+    V1Writer(target).close()
     assert target.read_bytes() == EMPTY
     assert len(EMPTY) == 88
 
 
 def test_an_archive_of_several_files_is_laid_out_region_by_region(target: Path) -> None:
-    with DesWriter(target, external_prefix="2025-01-15/shard_00") as archive:
+    with V1Writer(target, external_prefix="2025-01-15/shard_00") as archive:
         archive.add_file("é", b"abc")
         archive.add_external("big", 7_000, {"k": "č"})
         archive.add_file("empty", b"")
@@ -43,40 +45,47 @@ def test_an_archive_of_several_files_is_laid_out_region_by_region(target: Path) 
     assert raw[16 : 19 + sum(map(len, metas))] == b"abc" + b"".join(metas)
     with DesReader(target) as reader:
         entries = list(reader.iter_entries())
-    starts = [19, 19 + len(metas[0]), 19 + len(metas[0]) + len(metas[1])]
     assert [tuple(entry) for entry in entries] == [
-        ("é", 16, 3, starts[0], len(metas[0]), 0),
-        ("big", 0, 7_000, starts[1], len(metas[1]), 1),
-        ("empty", 19, 0, starts[2], len(metas[2]), 0),
+        ("é", 16, 3, 3, 0),
+        ("big", 0, 0, 7_000, 1),
+        ("empty", 19, 0, 0, 0),
     ]
+    starts = [19, 19 + len(metas[0]), 19 + len(metas[0]) + len(metas[1])]
+    index = b"".join(
+        len(name).to_bytes(2, "little") + name + struct.pack("<QQQQI", offset, size, start, len(meta), flags)
+        for name, offset, size, start, meta, flags in zip(
+            ("é".encode(), b"big", b"empty"), (16, 0, 19), (3, 7_000, 0), starts, metas, (0, 1, 0), strict=True
+        )
+    )
+    assert raw[19 + sum(map(len, metas)) : -72] == index
 
 
 @pytest.mark.parametrize(
     ("prefix", "key"), [("", "_bigFiles/b"), ("p/q/", "p/q/_bigFiles/b"), ("/p", "/p/_bigFiles/b")]
 )
 def test_external_keys_stand_under_the_prefix(target: Path, prefix: str, key: str) -> None:
-    with DesWriter(target, external_prefix=prefix) as archive:
+    with V1Writer(target, external_prefix=prefix) as archive:
         archive.add_external("b", 1)
     with DesReader(target) as reader:
         assert reader.get_meta("b") == {"size": 1, "is_external": True, "external_key": key}
 
 
 def test_an_external_key_may_be_given(target: Path) -> None:
-    with DesWriter(target, external_prefix="p") as archive:
+    with V1Writer(target, external_prefix="p") as archive:
         archive.add_external("b", 1, external_key="elsewhere/b.zst")
     with DesReader(target) as reader:
         assert reader.get_meta("b")["external_key"] == "elsewhere/b.zst"
 
 
 def test_size_in_the_metadata_is_the_true_one_and_stays_in_its_place(target: Path) -> None:
-    with DesWriter(target) as archive:
+    with V1Writer(target) as archive:
         archive.add_file("a", b"xyz", {"size": 99, "k": 1})
     assert b'{"size":3,"k":1}' in target.read_bytes()
 
 
 def test_metadata_of_the_caller_is_not_changed(target: Path) -> None:
     meta: dict[str, object] = {"size": 99}
-    with DesWriter(target) as archive:
+    with V1Writer(target) as archive:
         archive.add_file("a", b"xyz", meta)
         archive.add_external("b", 5, meta)
     assert meta == {"size": 99}
@@ -84,7 +93,7 @@ def test_metadata_of_the_caller_is_not_changed(target: Path) -> None:
 
 def test_the_same_calls_give_the_same_bytes(tmp_path: Path) -> None:
     for number in range(2):
-        with DesWriter(tmp_path / str(number), external_prefix="p") as archive:
+        with V1Writer(tmp_path / str(number), external_prefix="p") as archive:
             for i in range(500):
                 archive.add_file(f"f{i}", bytes([i % 256]) * i, {"i": i, "nested": {"b": 1, "a": [i]}})
             archive.add_external("big", 10**9)
@@ -93,8 +102,8 @@ def test_the_same_calls_give_the_same_bytes(tmp_path: Path) -> None:
 
 def test_metadata_that_spills_to_disk_is_written_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number, spool in enumerate((1_000_000, 10)):
-        monkeypatch.setattr(writer, "META_SPOOL_BYTES", spool)
-        with DesWriter(tmp_path / str(number)) as archive:
+        monkeypatch.setattr(builder, "META_SPOOL_BYTES", spool)
+        with V1Writer(tmp_path / str(number)) as archive:
             for i in range(50):
                 archive.add_file(f"f{i}", b"data", {"i": i})
     assert (tmp_path / "0").read_bytes() == (tmp_path / "1").read_bytes()
@@ -102,20 +111,20 @@ def test_metadata_that_spills_to_disk_is_written_the_same(tmp_path: Path, monkey
 
 
 def test_missing_directories_are_made(tmp_path: Path) -> None:
-    DesWriter(tmp_path / "2025-01-15" / "0.des").close()
+    V1Writer(tmp_path / "2025-01-15" / "0.des").close()
     assert (tmp_path / "2025-01-15" / "0.des").read_bytes() == EMPTY
 
 
 class TestPublishing:
     def test_nothing_stands_at_the_path_before_close(self, target: Path) -> None:
-        with DesWriter(target) as archive:
+        with V1Writer(target) as archive:
             archive.add_file("a", b"1")
             assert not target.exists()
         assert names_in(target.parent) == [target.name]
 
     def test_an_exception_in_the_with_block_leaves_nothing_behind(self, target: Path) -> None:
         def fail_midway() -> None:
-            with DesWriter(target) as archive:
+            with V1Writer(target) as archive:
                 archive.add_file("a", b"1" * 3_000_000, {"k": 1})
                 raise KeyError("mine")
 
@@ -124,7 +133,7 @@ class TestPublishing:
         assert names_in(target.parent) == []
 
     def test_abort_leaves_nothing_behind_and_close_after_it_does_nothing(self, target: Path) -> None:
-        archive = DesWriter(target)
+        archive = V1Writer(target)
         archive.add_file("a", b"1")
         archive.abort()
         archive.abort()
@@ -132,7 +141,7 @@ class TestPublishing:
         assert names_in(target.parent) == []
 
     def test_closing_twice_and_aborting_afterwards_keeps_the_archive(self, target: Path) -> None:
-        archive = DesWriter(target)
+        archive = V1Writer(target)
         archive.close()
         archive.close()
         archive.abort()
@@ -140,7 +149,7 @@ class TestPublishing:
 
     @pytest.mark.parametrize("end", ["close", "abort"])
     def test_nothing_can_be_added_afterwards(self, target: Path, end: str) -> None:
-        archive = DesWriter(target)
+        archive = V1Writer(target)
         getattr(archive, end)()
         with pytest.raises(RuntimeError, match=target.name):
             archive.add_file("a", b"1")
@@ -156,11 +165,11 @@ class TestPublishing:
         else:
             target.symlink_to("nowhere")
         with pytest.raises(FileExistsError, match=target.name):
-            DesWriter(target)
+            V1Writer(target)
         assert names_in(target.parent) == [target.name]
 
     def test_what_comes_to_stand_at_the_path_meanwhile_is_not_overwritten(self, target: Path) -> None:
-        archive = DesWriter(target)
+        archive = V1Writer(target)
         target.write_bytes(b"precious")
         with pytest.raises(FileExistsError):
             archive.close()
@@ -170,7 +179,7 @@ class TestPublishing:
             archive.close()
 
     def test_two_writers_of_one_path_do_not_mix(self, target: Path) -> None:
-        first, second = DesWriter(target), DesWriter(target)
+        first, second = V1Writer(target), V1Writer(target)
         first.add_file("a.txt", b"hello", {"k": 1})
         second.add_file("other", b"1" * 100)
         first.close()
@@ -190,9 +199,9 @@ class TestPublishing:
             def close(self) -> None: ...
 
         monkeypatch.setattr("tempfile.SpooledTemporaryFile", FullDisk)
-        archive = DesWriter(target)
+        archive = V1Writer(target)
         with pytest.raises(OSError, match="No space left"):
-            archive.add_file("a", b"1")
+            archive.add_file("a", bytes(5_000_000))
         with pytest.raises(RuntimeError, match="failed"):
             archive.add_file("b", b"1")
         with pytest.raises(RuntimeError, match="there is no archive"):
@@ -206,15 +215,15 @@ class TestPublishing:
             raise PermissionError(1, "Operation not permitted")
 
         monkeypatch.setattr(os, "link", no_links)
-        late = DesWriter(target)
-        DesWriter(target).close()
+        late = V1Writer(target)
+        V1Writer(target).close()
         assert target.read_bytes() == EMPTY
         with pytest.raises(FileExistsError):
             late.close()
         assert names_in(target.parent) == [target.name]
 
     def test_a_directory_that_has_vanished_is_an_error(self, tmp_path: Path) -> None:
-        archive = DesWriter(tmp_path / "gone" / "a.des")
+        archive = V1Writer(tmp_path / "gone" / "a.des")
         shutil.rmtree(tmp_path / "gone")
         with pytest.raises(FileNotFoundError):
             archive.close()
@@ -223,7 +232,7 @@ class TestPublishing:
 class TestRefusals:
     @pytest.mark.parametrize("name", ["", ".", "..", *(f"a{c}b" for c in '/\\:*?"<>|\0\n\r\t\x1f\x7f\x85'), "a\ud800"])
     def test_names_that_are_not_allowed_are_refused_and_the_archive_goes_on(self, target: Path, name: str) -> None:
-        with DesWriter(target) as archive:
+        with V1Writer(target) as archive:
             with pytest.raises(ValueError, match="name"):
                 archive.add_file(name, b"1")
             with pytest.raises(ValueError, match="name"):
@@ -232,7 +241,7 @@ class TestRefusals:
         assert target.read_bytes() == GOLDEN
 
     def test_names_are_limited_in_bytes_not_in_characters(self, target: Path) -> None:
-        with DesWriter(target) as archive:
+        with V1Writer(target) as archive:
             archive.add_file("é" * 32_767, b"1")
             with pytest.raises(ValueError, match="65536 bytes long"):
                 archive.add_file("é" * 32_768, b"2")
@@ -242,14 +251,14 @@ class TestRefusals:
 
     @pytest.mark.parametrize("name", ["...", " ", "a b", "DES_20251126_(BF785FEA0100_81)", "žluťoučký.txt", "a'b&c%"])
     def test_other_names_are_kept_as_they_are(self, target: Path, name: str) -> None:
-        with DesWriter(target) as archive:
+        with V1Writer(target) as archive:
             archive.add_file(name, b"1")
         with DesReader(target) as reader:
             assert reader.list_files() == [name]
             assert reader.get_file(name) == b"1"
 
     def test_a_duplicate_name_is_refused_and_the_first_stays(self, target: Path) -> None:
-        with DesWriter(target) as archive:
+        with V1Writer(target) as archive:
             archive.add_file("a.txt", b"hello", {"k": 1})
             with pytest.raises(ValueError, match="already in the archive"):
                 archive.add_file("a.txt", b"other")
@@ -259,7 +268,7 @@ class TestRefusals:
         assert target.read_bytes() == GOLDEN
 
     def test_duplicates_are_found_among_thousands(self, target: Path) -> None:
-        with DesWriter(target) as archive:
+        with V1Writer(target) as archive:
             for i in range(3_000):
                 archive.add_file(f"f{i}", b"")
             for i in range(3_000):
@@ -268,7 +277,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("data", ["text", None, 5, [1, 2]])
     def test_data_other_than_bytes_is_refused(self, target: Path, data: object) -> None:
-        with DesWriter(target) as archive:
+        with V1Writer(target) as archive:
             with pytest.raises(TypeError, match=r"a\.txt"):
                 archive.add_file("a.txt", cast("bytes", data))
             archive.add_file("a.txt", b"hello", {"k": 1})
@@ -279,13 +288,13 @@ class TestRefusals:
         [bytearray(b"hello"), memoryview(b"hello"), memoryview(b"xhellox")[1:6], memoryview(b"h-e-l-l-o")[::2]],
     )
     def test_any_kind_of_bytes_is_taken(self, target: Path, data: bytearray | memoryview) -> None:
-        with DesWriter(target) as archive:
+        with V1Writer(target) as archive:
             archive.add_file("a.txt", data, {"k": 1})
         assert target.read_bytes() == GOLDEN
 
     def test_a_view_of_wide_items_counts_in_bytes(self, target: Path) -> None:
         numbers = memoryview(bytes(range(16))).cast("I")
-        with DesWriter(target) as archive:
+        with V1Writer(target) as archive:
             archive.add_file("a", numbers)
             archive.add_file("b", b"next")
         with DesReader(target) as reader:
@@ -297,7 +306,7 @@ class TestRefusals:
         "value", [object(), b"bytes", {1, 2}, float("nan"), float("inf")], ids=lambda value: type(value).__name__
     )
     def test_metadata_that_is_not_json_is_refused_before_any_byte_is_written(self, target: Path, value: object) -> None:
-        with DesWriter(target) as archive:
+        with V1Writer(target) as archive:
             with pytest.raises(ValueError, match=r"metadata of 'a\.txt' is not JSON"):
                 archive.add_file("a.txt", b"lost", {"k": value})
             with pytest.raises(ValueError, match=r"metadata of 'a\.txt' is not JSON"):
@@ -309,23 +318,22 @@ class TestRefusals:
         deep: list[object] = []
         for _ in range(sys.getrecursionlimit() * 50):
             deep = [deep]
-        with DesWriter(target) as archive, pytest.raises(ValueError, match="is not JSON"):
+        with V1Writer(target) as archive, pytest.raises(ValueError, match="is not JSON"):
             archive.add_file("a", b"1", {"k": deep})
 
     def test_metadata_may_be_10_mib_of_json_and_no_more(self, target: Path) -> None:
         limit = 10 * 1024 * 1024
         fitting = "x" * (limit - len(json.dumps({"k": "", "size": 5}, separators=(",", ":"))))
-        with DesWriter(target) as archive:
+        with V1Writer(target) as archive:
             with pytest.raises(ValueError, match=f"{limit + 1} bytes of JSON"):
                 archive.add_file("a", b"hello", {"k": fitting + "x"})
             archive.add_file("a", b"hello", {"k": fitting})
         with DesReader(target) as reader:
-            assert reader.get_entry("a").meta_length == limit
             assert reader.get_meta("a") == {"k": fitting, "size": 5}
 
     @pytest.mark.parametrize("size", [-1, 2**64])
     def test_an_external_size_that_is_no_length_is_refused(self, target: Path, size: int) -> None:
-        with DesWriter(target) as archive, pytest.raises(ValueError, match="expected a length in bytes"):
+        with V1Writer(target) as archive, pytest.raises(ValueError, match="expected a length in bytes"):
             archive.add_external("a", size)
 
 
@@ -334,7 +342,7 @@ def test_eight_threads_on_one_writer_lose_and_mix_nothing(target: Path) -> None:
     def payload(thread: int, i: int) -> bytes:
         return f"{thread}:{i};".encode() * (i % 50)
 
-    with DesWriter(target) as archive, ThreadPoolExecutor(8) as pool:
+    with V1Writer(target) as archive, ThreadPoolExecutor(8) as pool:
 
         def add(thread: int) -> None:
             for i in range(500):

@@ -11,20 +11,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _WITHOUT_DECIMALS = 1000
+_WITH_ONE_DECIMAL = 10
 _PIPE_COLUMNS = 1000  # no line of the plain table is ever folded
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One number of ours beside the peer's; in every unit more is better.
+    """One number of ours beside the peer's.
 
     Attributes:
         id: what was measured, unique in its bench, such as `put_files`.
         value: ours.
         unit: of both values, such as `files/s`.
         peer: what did the same work on the same data, such as `shutil.copyfile`.
-        peer_value: the peer's.
-        goal: least ratio of ours to the peer's; None where there is none.
+        peer_value: the peer's; may be 0 only where there is no ratio to speak of.
+        goal: what is to be reached; None where there is nothing to reach.
+        at_most: the goal is the greatest that will do, since less is better; otherwise the least.
+        absolute: the goal is in `unit`, for ours alone; otherwise it is for the ratio of ours to the peer's.
     """
 
     id: str
@@ -33,16 +36,21 @@ class Measurement:
     peer: str
     peer_value: float
     goal: float | None = None
+    at_most: bool = False
+    absolute: bool = False
 
     @property
-    def ratio(self) -> float:
-        """How many times the peer's value ours is."""
-        return self.value / self.peer_value
+    def ratio(self) -> float | None:
+        """How many times the peer's value ours is; None if the peer's is 0."""
+        return self.value / self.peer_value if self.peer_value else None
 
     @property
     def met(self) -> bool | None:
-        """Whether the goal is reached; None where there is none."""
-        return None if self.goal is None else self.ratio >= self.goal
+        """Whether the goal is reached; None where there is none, or no ratio to hold against it."""
+        reached = self.value if self.absolute else self.ratio
+        if self.goal is None or reached is None:
+            return None
+        return reached <= self.goal if self.at_most else reached >= self.goal
 
 
 def print_json(bench: str, measurements: Iterable[Measurement]) -> None:
@@ -61,6 +69,8 @@ def print_json(bench: str, measurements: Iterable[Measurement]) -> None:
             "peer_value": found.peer_value,
             "ratio": found.ratio,
             "goal": found.goal,
+            "at_most": found.at_most,
+            "absolute": found.absolute,
             "met": found.met,
         }
         sys.stdout.write(json.dumps(line, allow_nan=False) + "\n")
@@ -90,11 +100,20 @@ def print_table(bench: str, measurements: Iterable[Measurement]) -> None:
     for heading in ("value", "unit", "peer", "peer's", "ratio", *goals):
         table.add_column(heading, justify="left" if heading in {"unit", "peer", "met"} else "right")
     for found in rows:
-        numbers = [_shown(found.value), _shown(found.peer_value), f"{found.ratio:.3f}"]
-        reached = ["" if found.goal is None else f"{found.goal:g}", {None: "", True: "yes", False: "NO"}[found.met]]
+        ratio = "" if found.ratio is None else f"{found.ratio:.3f}"
+        numbers = [_shown(found.value), _shown(found.peer_value), ratio]
+        reached = [_goal(found), {None: "", True: "yes", False: "NO"}[found.met]]
         table.add_row(found.id, numbers[0], found.unit, found.peer, *numbers[1:], *reached[: len(goals)])
     Console(force_terminal=terminal, width=None if terminal else _PIPE_COLUMNS).print(table)
 
 
+def _goal(found: Measurement) -> str:
+    if found.goal is None:
+        return ""
+    return f"{'<=' if found.at_most else '>='}{found.goal:g}{f' {found.unit}' if found.absolute else 'x'}"
+
+
 def _shown(number: float) -> str:
-    return f"{number:,.0f}" if number >= _WITHOUT_DECIMALS else f"{number:.1f}"
+    if number >= _WITHOUT_DECIMALS:
+        return f"{number:,.0f}"
+    return f"{number:.1f}" if number >= _WITH_ONE_DECIMAL or not number else f"{number:.3f}"

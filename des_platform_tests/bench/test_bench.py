@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 COMMAND = [sys.executable, "-m", "des_platform_tests.bench"]
-FIELDS = {"bench", "id", "value", "unit", "peer", "peer_value", "ratio", "goal", "met"}
+FIELDS = {"bench", "id", "value", "unit", "peer", "peer_value", "ratio", "goal", "at_most", "absolute", "met"}
 DEMO_UNITS = {
     "put_files": "files/s",
     "put_mb": "MB/s",
@@ -45,6 +45,9 @@ def known_answers(monkeypatch: pytest.MonkeyPatch) -> None:
         yield Measurement("open", 1234.0, "files/s", "peer", 2468.0)
         yield Measurement("met", 3.0, "MB/s", "peer", 2.0, goal=1.5)
         yield Measurement("missed", 2.0 if quick else 2.5, "MB/s", "peer", 2.0, goal=1.5)
+        yield Measurement("less", 1.5, "s", "peer", 2.0, goal=0.75, at_most=True)
+        yield Measurement("too_much", 5.0, "bytes", "peer", 10.0, goal=4, at_most=True, absolute=True)
+        yield Measurement("all", 100.0, "%", "peer", 0.0, goal=100, absolute=True)
 
     monkeypatch.setitem(runner._benches, "answers", answers)
 
@@ -88,12 +91,22 @@ def test_json_says_whether_a_goal_is_met(capsys: pytest.CaptureFixture[str]) -> 
         "peer_value": 2468.0,
         "ratio": 0.5,
         "goal": None,
+        "at_most": False,
+        "absolute": False,
         "met": None,
     }
-    assert [(line["id"], line["ratio"], line["goal"], line["met"]) for line in others] == [
-        ("met", 1.5, 1.5, True),
-        ("missed", 1.25, 1.5, False),
+    columns = ("id", "ratio", "goal", "at_most", "absolute", "met")
+    assert [tuple(line[column] for column in columns) for line in others] == [
+        ("met", 1.5, 1.5, False, False, True),
+        ("missed", 1.25, 1.5, False, False, False),
+        ("less", 0.75, 0.75, True, False, True),
+        ("too_much", 0.5, 4, True, True, False),
+        ("all", None, 100, False, True, True),
     ]
+
+
+def test_a_goal_for_a_ratio_that_cannot_be_had_is_neither_met_nor_missed() -> None:
+    assert Measurement("id", 1.0, "s", "peer", 0.0, goal=1.5).met is None
 
 
 @pytest.mark.usefixtures("known_answers")
@@ -106,8 +119,11 @@ def test_a_pipe_gets_the_table_as_plain_text(
     assert [line.split() for line in text.splitlines()] == [
         ["answers", "value", "unit", "peer", "peer's", "ratio", "goal", "met"],
         ["open", "1,234", "files/s", "peer", "2,468", "0.500"],
-        ["met", "3.0", "MB/s", "peer", "2.0", "1.500", "1.5", "yes"],
-        ["missed", "2.0", "MB/s", "peer", "2.0", "1.000", "1.5", "NO"],
+        ["met", "3.000", "MB/s", "peer", "2.000", "1.500", ">=1.5x", "yes"],
+        ["missed", "2.000", "MB/s", "peer", "2.000", "1.000", ">=1.5x", "NO"],
+        ["less", "1.500", "s", "peer", "2.000", "0.750", "<=0.75x", "yes"],
+        ["too_much", "5.000", "bytes", "peer", "10.0", "0.500", "<=4", "bytes", "NO"],
+        ["all", "100.0", "%", "peer", "0.0", ">=100", "%", "yes"],
     ]
     assert text.isascii()
 

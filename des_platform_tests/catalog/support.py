@@ -30,7 +30,7 @@ def entries(number: int, *, day: date = DAY, dataset: str = DATASET.name) -> lis
 
 
 def container(key: str, *, shard: int = 0) -> NewContainer:
-    return NewContainer(DATASET.name, DAY, shard, key, "etag", 100, "0" * 64, 1, 0)
+    return NewContainer(DATASET.name, DAY, shard, key, "etag", 100, "0" * 64, 1, 0, 2, bytes(64))
 
 
 def catalogue_one(catalog: Catalog, name: str = "one") -> int:

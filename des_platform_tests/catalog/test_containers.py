@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+import sqlalchemy as sa
 
 from des_platform.catalog import containers, files, leases
 from des_platform_tests.catalog.support import at_once, catalogue_one, container
@@ -39,6 +41,17 @@ def test_readers_see_the_archive_that_was_published_last(catalog: Catalog, lease
         assert containers.count_published(connection, DATASET.name) == (2, 200)
         assert containers.count_published(connection, "another") == (0, 0)
     assert (old.generation, new.generation) == (1, 2)
+
+
+def test_a_hint_is_64_bytes_or_none(catalog: Catalog, lease: Lease) -> None:
+    hint = bytes(range(64))
+    with catalog.begin() as connection:
+        known = containers.publish(connection, replace(container("known"), hint=hint), lease)
+        without = containers.publish(connection, replace(container("old"), archive_version=1, hint=None), lease)
+        assert containers.by_id(connection, known.container_id).hint == hint
+        assert containers.by_id(connection, without.container_id).hint is None
+    with pytest.raises(sa.exc.IntegrityError, match="containers_hint_check"), catalog.begin() as connection:
+        containers.publish(connection, replace(container("cut"), hint=hint[:-1]), lease)
 
 
 def test_publications_at_once_take_their_turns(catalog: Catalog, lease: Lease) -> None:

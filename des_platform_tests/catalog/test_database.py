@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from des_platform.catalog import partitions
-from des_platform.catalog.database import NODES, Catalog
+from des_platform.catalog import containers, partitions
+from des_platform.catalog.database import NODES, Catalog, alembic_config
 from des_platform.catalog.tables import SCHEMA, metadata
 from des_platform.cli.demo.state import free_port
 from des_platform.settings import ConfigurationError
 from des_platform_tests.catalog.conftest import settings_for
 from des_platform_tests.catalog.support import at_once
-from des_platform_tests.platform import DATASET
+from des_platform_tests.platform import DATASET, DAY
 
 if TYPE_CHECKING:
     from typing import Any
@@ -75,6 +76,26 @@ def test_opening_a_migrated_catalogue_again_changes_nothing(catalog: Catalog, se
     with Catalog.open(settings) as again, again.begin() as connection:
         assert [dataset.name for dataset in partitions.registered_datasets(connection)] == [DATASET.name]
     assert revision_row(catalog) == before
+
+
+def test_containers_from_before_versions_are_of_version_1(catalog: Catalog, settings: Settings) -> None:
+    config = alembic_config()
+    with catalog.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+        connection.execute(
+            sa.text(
+                f"INSERT INTO {SCHEMA}.containers (dataset, day, shard, generation, key, etag, size, sha256, files, "  # noqa: S608 - a constant
+                "external_files, fencing_token, state) "
+                "VALUES (:dataset, :day, 0, 1, 'key', 'etag', 1, 'sha', 1, 0, 1, 'published')"
+            ),
+            {"dataset": DATASET.name, "day": DAY},
+        )
+
+    with Catalog.open(settings) as again, again.begin() as connection:
+        found = containers.published(connection, DATASET.name, DAY, 0)
+    assert found is not None
+    assert (found.key, found.archive_version, found.hint) == ("key", 1, None)
 
 
 def test_an_empty_database_may_be_opened_by_several_at_once(settings: Settings) -> None:

@@ -54,6 +54,8 @@ def dataset(**changes: Any) -> Dataset:
         ("shard_bits", 9, "less than or equal to 8"),
         ("shard_bits", -1, "greater than or equal to 0"),
         ("small_bytes", -1, "greater than or equal to 0"),
+        ("small_bytes", (64 << 20) + 1, "less than or equal to 67108864"),
+        ("archive_version", 3, "1 or 2"),
         ("table", {"columns": {}}, "at least 1 item"),
         ("table", {"columns": {"price": "money"}}, "string"),
         ("table", {"columns": {"drop table": "string"}}, "pattern"),

@@ -4,12 +4,13 @@ import subprocess
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
+import duckdb
 import pytest
 
 from des_platform.cli.demo.processes import wait_until
 from des_platform.cli.demo.state import ENVIRONMENT_FILE
 from des_platform_tests.cli.commands import PATIENCE_SECONDS, bare_environment, complaint, des, des_running, totals
-from des_platform_tests.cli.demo_files import FILES, write_file, write_files
+from des_platform_tests.cli.demo_files import FILES, LARGE_FILES, write_file, write_files
 from des_platform_tests.folders import server_folder
 
 if TYPE_CHECKING:
@@ -112,6 +113,15 @@ def test_new_file_is_the_only_one_that_the_next_demo_feeds_and_takes_in(demo: De
     untouched = {path: put for path, put in demo.landed_after.items() if path in demo.landed_before}
     assert untouched == demo.landed_before
     assert [path.name for path in demo.landed_after.keys() - untouched.keys()] == ["new.txt"]
+
+
+def test_sql_finds_every_file_in_the_archives(demo: Demo) -> None:
+    archives = f"{demo.state}/store/des/archives/**/*.des"
+    found = duckdb.sql(
+        "SELECT count(*), count(DISTINCT key), min(bucket), sum((flags & 1)::int) FROM read_parquet($archives)",
+        params={"archives": archives},
+    )
+    assert found.fetchall() == [(FILES + 1, FILES + 1, "landing", len(LARGE_FILES))]
 
 
 def test_json_without_once_is_refused_before_anything_starts(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
-from des_platform.archive.layout import FOOTER, FOOTER_MAGIC
+from des_platform.archive.v1.layout import FOOTER, FOOTER_MAGIC
 from des_platform.catalog.tables import containers, files, inbox
 from des_platform.cli.demo.proof import Proof, prove
 from des_platform_tests.damage import flip, overwrite, path_of
@@ -49,6 +49,10 @@ class Fed:
 
 @pytest.fixture
 def fed(platform: Platform) -> Fed:
+    return filled(platform)
+
+
+def filled(platform: Platform) -> Fed:
     made = Fed(platform)
     for name, content in CONTENTS.items():
         made.put(name, content)
@@ -75,8 +79,13 @@ def test_damaged_bytes_inside_an_archive_are_a_lost_file(fed: Fed) -> None:
     assert proof.verified == len(CONTENTS) - 1
 
 
-@pytest.mark.parametrize("damage", ["truncated", "other bytes", "other version", "gone"])
-def test_archive_that_cannot_be_opened_loses_exactly_its_files(fed: Fed, damage: str) -> None:
+@pytest.mark.parametrize(
+    ("version", "damage"),
+    [(2, "truncated"), (2, "other bytes"), (2, "gone"), (1, "truncated"), (1, "other bytes"), (1, "other version")],
+)
+def test_archive_that_cannot_be_opened_loses_exactly_its_files(platform: Platform, version: int, damage: str) -> None:
+    platform.dataset = platform.dataset.model_copy(update={"archive_version": version})
+    fed = filled(platform)
     archive = fed.archive_of("3.txt")
     if damage == "gone":
         archive.unlink()

@@ -103,6 +103,7 @@ def test_ten_lines_of_yaml_are_a_dataset_that_runs(project: Path, platform: Plat
         ("start", "soon", "valid date"),
         ("small_bytes", "lots", "valid integer"),
         ("shard_bits", "9", "less than or equal to 8"),
+        ("archive_version", "3", "1 or 2"),
         ("profile", "boiling", "'hot', 'warm', 'cold' or 'compatible'"),
     ],
 )

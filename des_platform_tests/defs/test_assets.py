@@ -226,7 +226,9 @@ def test_archive_of_a_shard_is_the_one_that_readers_use(platform: Platform, daem
         found = containers.published(connection, "things", DAY, int(partition[-1]))
     assert found is not None
     facts = metadata(packed)["des_shards", partition]
-    assert (facts["sha256"], facts["generation"]) == (found.sha256, 1)
+    assert (facts["sha256"], facts["generation"], facts["archive_version"]) == (found.sha256, 1, 2)
+    assert facts["bytes_inside"] == len(SMALL)
+    assert facts["ratio_inside"] == round(len(SMALL) / found.size, 3)
 
 
 def test_unreachable_catalogue_fails_the_run_with_what_to_check(

@@ -27,8 +27,10 @@ CONTENTS = {
 }
 
 
-def filled(platform: Platform, contents: dict[str, bytes] = CONTENTS, shard_bits: int = 2) -> Platform:
-    platform.dataset = DATASET.model_copy(update={"shard_bits": shard_bits})
+def filled(
+    platform: Platform, contents: dict[str, bytes] = CONTENTS, shard_bits: int = 2, archive_version: int = 2
+) -> Platform:
+    platform.dataset = DATASET.model_copy(update={"shard_bits": shard_bits, "archive_version": archive_version})
     for name, content in contents.items():
         platform.put(name, content)
     platform.find()
@@ -135,9 +137,12 @@ def test_bytes_are_not_given_twice_when_the_original_goes_while_it_is_read(platf
     assert given == content
 
 
-def test_a_flipped_byte_anywhere_in_an_archive_never_gives_wrong_bytes(platform: Platform) -> None:
+@pytest.mark.parametrize(("version", "expected"), [(1, {IntegrityError, CorruptArchive}), (2, {CorruptArchive})])
+def test_a_flipped_byte_anywhere_in_an_archive_never_gives_wrong_bytes(
+    platform: Platform, version: int, expected: set[type[Exception]]
+) -> None:
     contents = {name: CONTENTS[name] for name in ("small.txt", "small.bin", "large.txt")}
-    filled(platform, contents, shard_bits=0).run_all()
+    filled(platform, contents, shard_bits=0, archive_version=version).run_all()
     rows = platform.rows()
     path = path_of(platform.buckets.own, archive_of(platform, rows["small.txt"]))
     errors = set()
@@ -151,7 +156,7 @@ def test_a_flipped_byte_anywhere_in_an_archive_never_gives_wrong_bytes(platform:
         except (IntegrityError, CorruptArchive, UnsupportedVersion, CorruptStream, ObjectNotFound) as error:
             errors.add(type(error))
         flip(path, position, mask)
-    assert {IntegrityError, CorruptArchive} <= errors
+    assert expected <= errors
     assert read_all(platform, rows) == contents
 
 

@@ -35,6 +35,11 @@ def prove(platform: Platform, reader: FileReader | None = None) -> ShardProof:
     return prove_shard(platform.catalog, reader, platform.dataset.name, DAY, 0)
 
 
+def whole(platform: Platform) -> ShardProof:
+    """The proof of a shard that holds CONTENTS and nothing else."""
+    return ShardProof(len(CONTENTS), sum(map(len, CONTENTS.values())), [], published(platform))
+
+
 def substitute(platform: Platform, container: Container, archive: Path) -> None:
     """Put another archive in place of a published one, and into the catalogue too."""
     written = platform.buckets.own.put_file(container.key, archive)
@@ -60,7 +65,7 @@ def test_a_flipped_byte_anywhere_in_the_archive_is_found(one_shard: Platform) ->
         flip(path, position, mask)
         assert prove(one_shard).problems, f"bit {mask} of byte {position}"
         flip(path, position, mask)
-    assert prove(one_shard) == ShardProof(len(CONTENTS), sum(map(len, CONTENTS.values())))
+    assert prove(one_shard) == whole(one_shard)
 
 
 def test_damage_to_one_member_names_it_and_the_others_are_proven(one_shard: Platform) -> None:
@@ -69,7 +74,7 @@ def test_damage_to_one_member_names_it_and_the_others_are_proven(one_shard: Plat
     path = path_of(one_shard.buckets.own, container.key)
     with DesReader(path) as archive:
         entry = archive.get_entry(row.name)
-    flip(path, entry.data_offset + entry.data_length // 2)
+    flip(path, entry.offset + entry.stored_size // 2)
     proof = prove(one_shard)
     assert proof.members == 3
     assert any(problem.startswith(row.subject) for problem in proof.problems)
@@ -94,7 +99,7 @@ def test_a_missing_and_a_foreign_member_are_named(one_shard: Platform, tmp_path:
         for entry in archive.iter_entries():
             meta = archive.get_meta(entry.name)
             if entry.is_external:
-                writer.add_external(entry.name, entry.data_length, meta, external_key=meta["external_key"])
+                writer.add_external(entry.name, entry.size, meta, external_key=meta["external_key"])
             elif entry.name != missing:
                 writer.add_file(entry.name, archive.get_file(entry.name), meta)
         writer.add_file("stranger", b"?", {"codec": "store"})
@@ -110,10 +115,11 @@ def test_a_missing_and_a_foreign_member_are_named(one_shard: Platform, tmp_path:
 def test_an_archive_with_members_nobody_can_decode_is_a_problem_not_a_crash(
     one_shard: Platform, tmp_path: Path
 ) -> None:
+    one_shard.dataset = one_shard.dataset.model_copy(update={"archive_version": 1})
     container = packed(one_shard, {"a.txt": b"a" * 500, "b.txt": b"b" * 500, "c.txt": b"c" * 500})
     names = {name: row.name for name, row in one_shard.rows().items()}
     other = tmp_path / "other.des"
-    with DesWriter(other) as writer:
+    with DesWriter(other, format_version=1) as writer:
         writer.add_file(names["a.txt"], b"a" * 500, {})
         writer.add_file(names["b.txt"], b"b" * 500, {"codec": "of tomorrow"})
         writer.add_file(names["c.txt"], b"c" * 500, {"codec": "store"})
@@ -121,6 +127,28 @@ def test_an_archive_with_members_nobody_can_decode_is_a_problem_not_a_crash(
     proof = prove(one_shard)
     assert proof.members == 1
     assert len(proof.problems) == 2
+
+
+def test_an_archive_of_another_version_than_catalogued_is_a_problem(one_shard: Platform, tmp_path: Path) -> None:
+    container = packed(one_shard, {"a.txt": b"a" * 500})
+    other = tmp_path / "other.des"
+    with DesWriter(other, format_version=1) as writer:
+        writer.add_file(one_shard.rows()["a.txt"].name, b"a" * 500, {"codec": "store"})
+    substitute(one_shard, container, other)
+    assert f"{container.key} is of version 1; catalogued is 2" in prove(one_shard).problems
+
+
+def test_a_file_that_its_archive_has_outside_instead_of_inside_is_a_problem(
+    one_shard: Platform, tmp_path: Path
+) -> None:
+    container = packed(one_shard, {"a.txt": b"a" * 500})
+    row = one_shard.rows()["a.txt"]
+    one_shard.buckets.bucket(row.bucket).delete(row.key)
+    other = tmp_path / "other.des"
+    with DesWriter(other) as writer:
+        writer.add_external(row.name, 500, {}, external_key="elsewhere")
+    substitute(one_shard, container, other)
+    assert [problem.startswith(row.subject) for problem in prove(one_shard).problems] == [True]
 
 
 def test_a_lost_archive_is_found(any_platform: Platform) -> None:
@@ -157,7 +185,7 @@ def test_packed_files_without_an_archive_are_found(one_shard: Platform) -> None:
 def test_files_that_wait_for_their_archive_are_no_problem(one_shard: Platform) -> None:
     packed(one_shard)
     put_all(one_shard, {"late.txt": b"late"})
-    assert prove(one_shard) == ShardProof(len(CONTENTS), sum(map(len, CONTENTS.values())))
+    assert prove(one_shard) == whole(one_shard)
 
 
 def test_the_archive_in_the_store_has_the_catalogued_digest(one_shard: Platform) -> None:

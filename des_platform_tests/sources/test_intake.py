@@ -13,7 +13,7 @@ import pytest
 from des_platform.catalog import inbox, partitions
 from des_platform.catalog.inbox import InboxEntry
 from des_platform.naming import parse_name, shard_of
-from des_platform.objectstore import StoreUnavailable
+from des_platform.objectstore import Digest, StoreUnavailable
 from des_platform.objectstore.store import ObjectStore
 from des_platform.sources import intake
 from des_platform.sources.manifest import listed_names
@@ -21,7 +21,7 @@ from des_platform_tests.platform import DAY, LANDING
 from des_platform_tests.sources.support import letters, pending, tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from des_platform.catalog.partitions import Manifest
     from des_platform_tests.platform import Platform
@@ -50,14 +50,14 @@ def claim_size(platform: Platform, name: str, claimed: int | None) -> None:
 
 def break_files(monkeypatch: pytest.MonkeyPatch, broken: Callable[[str], bool]) -> None:
     """Make the store fail at some keys."""
-    stream = ObjectStore.stream
+    digest = ObjectStore.digest
 
-    def failing(store: ObjectStore, key: str, **options: Any) -> Iterator[bytes]:
+    def failing(store: ObjectStore, key: str, **options: Any) -> Digest:
         if broken(key):
             raise StoreUnavailable(f"503 at {key}")
-        return stream(store, key, **options)
+        return digest(store, key, **options)
 
-    monkeypatch.setattr(ObjectStore, "stream", failing)
+    monkeypatch.setattr(ObjectStore, "digest", failing)
 
 
 def test_files_are_catalogued_with_what_they_are(any_platform: Platform) -> None:
@@ -220,7 +220,7 @@ def test_a_store_out_of_reach_stops_the_run_and_no_file_is_blamed(
         raise StoreUnavailable("no route to host")
 
     with monkeypatch.context() as patch:
-        for verb in ("stream", "head", "list"):
+        for verb in ("digest", "head", "list"):
             patch.setattr(ObjectStore, verb, unavailable)
         for _ in range(inbox.MAX_ATTEMPTS + 1):
             with pytest.raises(StoreUnavailable):

@@ -1,4 +1,4 @@
-"""DES v1, byte for byte: structures, limits, flags, errors, and the checks of header, footer and names.
+"""DES v1, byte for byte: structures, and the checks of header, footer and names.
 
 All integers are little-endian, all units are bytes::
 
@@ -18,7 +18,13 @@ from __future__ import annotations
 
 import re
 import struct
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from des_platform.archive.errors import CorruptArchive, UnsupportedVersion
+from des_platform.archive.models import MAX_NAME_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 VERSION = 1
 HEADER_MAGIC = b"DESHEAD1"
@@ -26,65 +32,23 @@ FOOTER_MAGIC = b"DESFOOT1"
 
 HEADER = struct.Struct("<8sB7s")
 FOOTER = struct.Struct("<8sB7sQQQQQQQ")
-NAME_LENGTH = struct.Struct("<H")
-ENTRY_TAIL = struct.Struct("<QQQQI")
-"""What follows the name in an index entry."""
+NAME_LENGTH_BYTES = 2
+ENTRY_TAIL = [
+    ("data_offset", "<u8"),
+    ("data_length", "<u8"),
+    ("meta_offset", "<u8"),
+    ("meta_length", "<u8"),
+    ("flags", "<u4"),
+]
+"""What follows the name in an index entry, as NumPy names it."""
+ENTRY_TAIL_BYTES = 36
 
 DATA_START = HEADER.size
-MIN_ENTRY_SIZE = NAME_LENGTH.size + ENTRY_TAIL.size
-MIN_ARCHIVE_SIZE = HEADER.size + FOOTER.size
-
-FLAG_EXTERNAL = 1
-"""The payload is an object of its own. Version 1 reserves the flags 2, 4 and 8: compressed, encrypted, deleted."""
-
-MAX_NAME_BYTES = 65_535
-MAX_META_BYTES = 10 * 1024 * 1024
-MAX_U64 = 2**64 - 1
+MIN_ENTRY_BYTES = NAME_LENGTH_BYTES + ENTRY_TAIL_BYTES
 
 _FORBIDDEN_IN_NAMES = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f]')
 
-
-class CorruptArchive(ValueError):
-    """The bytes are not a DES archive, or not any more."""
-
-
-class UnsupportedVersion(ValueError):
-    """The file is a DES archive of a version that this reader does not know."""
-
-
-class ExternalFile(LookupError):
-    """The archive knows the file, but its payload is an object of its own.
-
-    Attributes:
-        name: the file's name in the archive.
-        external_key: key of the object that holds the payload.
-        size: length of the payload.
-    """
-
-    def __init__(self, name: str, external_key: str, size: int) -> None:
-        super().__init__(name, external_key, size)
-        self.name = name
-        self.external_key = external_key
-        self.size = size
-
-    def __str__(self) -> str:
-        return f"{self.name!r} ({self.size} bytes) is not in the archive: read the object {self.external_key!r} instead"
-
-
-class IndexEntry(NamedTuple):
-    """Where a file lies: offsets from the start of the archive, lengths in bytes."""
-
-    name: str
-    data_offset: int
-    data_length: int
-    meta_offset: int
-    meta_length: int
-    flags: int
-
-    @property
-    def is_external(self) -> bool:
-        """Whether the payload is an object of its own."""
-        return bool(self.flags & FLAG_EXTERNAL)
+_DOTS = len("..")
 
 
 class Footer(NamedTuple):
@@ -100,7 +64,7 @@ class Footer(NamedTuple):
 
 
 def encode_name(name: str) -> bytes:
-    r"""Return a file name as it stands in the index: u16 length, then the UTF-8 bytes.
+    r"""Return a file name as it stands in the index, without its length.
 
     Raises:
         ValueError: the name is empty, ``.`` or ``..``, is longer than 65,535 bytes, holds a control character or one of
@@ -113,22 +77,24 @@ def encode_name(name: str) -> bytes:
             f"file name {name[:200]!r} holds {found.group()!r}: "
             'rename it, without control characters and without / \\ : * ? " < > |'
         )
-    return name_key(name)
-
-
-def name_key(name: str) -> bytes:
-    """Return a name with its length before it, whatever characters it holds: foreign archives are not as strict.
-
-    Raises:
-        ValueError: the name is longer than 65,535 bytes or has no UTF-8 form.
-    """
     try:
         encoded = name.encode("utf-8")
     except UnicodeEncodeError as error:
         raise ValueError(f"file name {name[:200]!r} has no UTF-8 form: {error.reason}") from error
     if len(encoded) > MAX_NAME_BYTES:
         raise ValueError(f"file name {name[:40]!r}... is {len(encoded)} bytes long: {MAX_NAME_BYTES} at most")
-    return NAME_LENGTH.pack(len(encoded)) + encoded
+    return encoded
+
+
+def encode_names(names: Sequence[str]) -> list[bytes] | None:
+    """Return what `encode_name` does for each, a third of its time; None if it must be asked about every single one."""
+    if min(map(len, names)) <= _DOTS or _FORBIDDEN_IN_NAMES.search("".join(names)):
+        return None
+    try:
+        encoded = [name.encode("utf-8") for name in names]
+    except UnicodeEncodeError:
+        return None
+    return encoded if max(map(len, encoded)) <= MAX_NAME_BYTES else None
 
 
 def pack_header() -> bytes:
@@ -178,7 +144,7 @@ def parse_footer(raw: bytes, archive_size: int, where: str) -> Footer:
         end = start + length
         if end > archive_size - FOOTER.size:
             raise CorruptArchive(f"{where}: {region} ends at {end} and exceeds the file of {archive_size} bytes")
-    if footer.file_count * MIN_ENTRY_SIZE > footer.index_length:
+    if footer.file_count * MIN_ENTRY_BYTES > footer.index_length:
         raise CorruptArchive(
             f"{where}: {footer.file_count} files do not fit in an index of {footer.index_length} bytes"
         )
@@ -192,4 +158,4 @@ def _check_magic(part: str, found: bytes, expected: bytes, where: str) -> None:
 
 def _check_version(part: str, found: int, where: str) -> None:
     if found != VERSION:
-        raise UnsupportedVersion(f"{where}: the {part} is of DES version {found}; this reader knows version {VERSION}")
+        raise UnsupportedVersion(f"{where}: the {part} is of DES version {found}, expected version {VERSION}")

@@ -7,7 +7,6 @@ archives.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,12 +14,12 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from des_platform.cli.demo import corpus
-from des_platform.objectstore import Buckets
+from des_platform.objectstore import Buckets, digest_of
 from des_platform.sources.events import s3_event
 from des_platform.sources.queue import BATCH, Queue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from des_platform.cli.demo.corpus import FeedFile
@@ -87,19 +86,10 @@ def feed(settings: Settings, files: Iterator[FeedFile], fed: Fed) -> None:
 def _put(store: ObjectStore, file: FeedFile, fed: Fed) -> str | None:
     """Put a file unless its bytes are there already; returns the message that announces it."""
     if store.exists(file.key):
-        digest, size = _read(file.open_chunks())
-        if _read(store.stream(file.key)) == (digest, size):
-            fed.digests[file.key], fed.bytes = digest, fed.bytes + size
+        fresh, there = digest_of(file.open_chunks()), store.digest(file.key)
+        if (fresh.size, fresh.sha256) == (there.size, there.sha256):
+            fed.digests[file.key], fed.bytes = bytes.fromhex(fresh.sha256), fed.bytes + fresh.size
             return None
     put = store.put(file.key, file.open_chunks())
     fed.digests[file.key], fed.bytes = bytes.fromhex(put.sha256), fed.bytes + put.size
     return s3_event(store.bucket, file.key, put.size, put.etag, datetime.now(UTC))
-
-
-def _read(pieces: Iterable[bytes]) -> tuple[bytes, int]:
-    digest = hashlib.sha256()
-    size = 0
-    for piece in pieces:
-        digest.update(piece)
-        size += len(piece)
-    return digest.digest(), size

@@ -3,6 +3,9 @@
 Bucket: `archives/<dataset>/<day>/<shard>.<digest>.des`. Small files are inside, large ones are external entries that
 point at their objects.
 
+`bytes_inside` are the small files' own bytes; `ratio_inside` says how many of them each byte of the archive holds, its
+index and its SQL catalogue included.
+
 Idempotence: the same files give the same bytes under the same key. A late file makes a new generation; a shard that
 holds every file already is left alone, unless its object is lost: then it is built again.
 """
@@ -52,6 +55,9 @@ def des_shards(dataset: Dataset) -> dg.AssetsDefinition:
             if container is not None:
                 facts |= {
                     "dagster/uri": platform.buckets.own.uri(container.key),
+                    "archive_version": container.archive_version,
+                    "bytes_inside": done.inside_bytes,
+                    "ratio_inside": round(done.inside_bytes / container.size, 3),
                     "external_files": container.external_files,
                     "generation": container.generation,
                     "sha256": container.sha256,

@@ -1,5 +1,7 @@
 """Checks of `<dataset>/des_shards`."""
 
+from typing import Any
+
 import dagster as dg
 
 from des_platform.catalog.dataset import Dataset
@@ -17,7 +19,9 @@ def des_shards_checks(dataset: Dataset) -> list[dg.AssetChecksDefinition]:
         asset=asset_key(dataset, "des_shards"),
         partitions_def=days_and_shards(dataset),
         blocking=True,
-        description="The published archive, read again, holds exactly the packed files, each equal to its checksum.",
+        description=(
+            "The published archive, read again, is sound and holds exactly the packed files, each equal to its SHA-256."
+        ),
     )
     def every_member_readable_and_equal(
         context: dg.AssetCheckExecutionContext, platform: PlatformResource
@@ -26,10 +30,18 @@ def des_shards_checks(dataset: Dataset) -> list[dg.AssetChecksDefinition]:
 
         def evaluate(key: str) -> dg.AssetCheckResult:
             proof = prove_shard(platform.catalog, reader, dataset.name, *day_and_shard_of(key))
-            return dg.AssetCheckResult(
-                passed=not proof.problems,
-                metadata={"members": proof.members, "bytes_proven": proof.bytes, "problems": proof.problems[:20]},
-            )
+            metadata: dict[str, Any] = {
+                "members": proof.members,
+                "bytes_proven": proof.bytes,
+                "problems": proof.problems[:20],
+            }
+            if proof.container is not None:
+                metadata |= {
+                    "archive_version": proof.container.archive_version,
+                    "archive_bytes": proof.container.size,
+                    "generation": proof.container.generation,
+                }
+            return dg.AssetCheckResult(passed=not proof.problems, metadata=metadata)
 
         return verdict(context, evaluate)
 
