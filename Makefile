@@ -1,10 +1,11 @@
 # `make help` lists what is here. Everything runs from .venv, which `make setup` builds.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint types imports audit bench format clean
+.PHONY: help setup demo test test-all lint types imports audit fuzz bench format clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do $$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 EXTRAS := .[demo,dev]
+SECONDS ?= 600
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -41,7 +42,15 @@ imports: setup ## check that every arrow of the house runs down
 audit: setup ## look the installed packages up in the vulnerability database
 	@$(BIN)/pip-audit --skip-editable
 
-bench: setup ## measure the demo's stages against plain copies
+fuzz: setup ## feed damaged and lying archives to everything that reads them (make fuzz SECONDS=60)
+	@$(BIN)/python -m des_platform_tests.fuzz archive --seconds $(SECONDS)
+
+.venv/.bench: .venv/.installed
+	$(BIN)/python -m pip install --quiet --constraint deploy/constraints.txt --editable '.[bench]'
+	@touch $@
+
+bench: .venv/.bench ## measure the archive beside its peers, and the demo's stages beside plain copies
+	@$(BIN)/python -m des_platform_tests.bench archive
 	@$(BIN)/python -m des_platform_tests.bench demo
 
 format: setup ## format the code

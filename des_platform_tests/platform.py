@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from des_platform.catalog import files, partitions
 from des_platform.catalog.dataset import Dataset
 from des_platform.compression.compress import CompressionReport, compress_day
-from des_platform.files import FileReader
+from des_platform.files.reader import FileReader
 from des_platform.packing.pack import Packer, PackReport
 from des_platform.sources.intake import IntakeReport, take_in
 from des_platform.sources.listing import list_new

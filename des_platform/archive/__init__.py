@@ -1,4 +1,4 @@
-"""The DES archive format: layout, writer, reader."""
+"""The DES archive: writing, reading, proving, mending; `FORMAT.md` describes every byte."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from des_platform.archive.daily import DailyShardedDesStore, iter_daily_des_file
 from des_platform.archive.errors import CorruptArchive, ExternalFile, UnsupportedVersion
 from des_platform.archive.models import ArchiveStats, IndexEntry
 from des_platform.archive.reader import DesReader
+from des_platform.archive.recovery import Recovery, recover
+from des_platform.archive.rewriting import Compaction, compact, convert
 from des_platform.archive.sink import ByteSink, FileSink
 from des_platform.archive.source import ByteSource, FileSource, MemorySource
 from des_platform.archive.store import ArchiveStore, S3DesReader
+from des_platform.archive.verification import Verification, verify
 from des_platform.archive.writer import DesWriter
 
 __all__ = [
@@ -23,6 +26,7 @@ __all__ = [
     "ArchiveStore",
     "ByteSink",
     "ByteSource",
+    "Compaction",
     "CorruptArchive",
     "DailyShardedDesStore",
     "DesReader",
@@ -39,8 +43,14 @@ __all__ = [
     "NullCache",
     "ObjectFolder",
     "ReadPolicy",
+    "Recovery",
     "RedisIndexCache",
     "S3DesReader",
     "UnsupportedVersion",
+    "Verification",
+    "compact",
+    "convert",
     "iter_daily_des_files",
+    "recover",
+    "verify",
 ]

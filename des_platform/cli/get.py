@@ -28,7 +28,7 @@ def get(
 ) -> None:
     """Write a file's original bytes to standard output or to a file."""
     from des_platform.catalog.database import Catalog
-    from des_platform.files import FileReader
+    from des_platform.files.reader import FileReader
     from des_platform.objectstore import Buckets
 
     demo_environment()

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from des_platform.catalog import dead_letters, files
 from des_platform.catalog.dead_letters import DeadLetter
 from des_platform.codecs import Choice, CorruptStream, Profile, choose, compress, sample_ranges
-from des_platform.files import verified
+from des_platform.files.reader import verified
 from des_platform.objectstore import IntegrityError, ObjectNotFound, PreconditionFailed, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from des_platform.catalog.database import Catalog
     from des_platform.catalog.dataset import Dataset
     from des_platform.catalog.files import FileRow
-    from des_platform.files import FileReader
+    from des_platform.files.reader import FileReader
     from des_platform.objectstore import Buckets
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from des_platform.catalog import files
 from des_platform.codecs import CorruptStream
-from des_platform.files import verified
+from des_platform.files.reader import verified
 from des_platform.objectstore import IntegrityError, ObjectNotFound, PreconditionFailed
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from des_platform.catalog.database import Catalog
     from des_platform.catalog.files import FileRow
-    from des_platform.files import FileReader
+    from des_platform.files.reader import FileReader
 
 
 @dataclass(slots=True)

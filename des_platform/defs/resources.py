@@ -12,7 +12,7 @@ import dagster as dg
 from pydantic import PrivateAttr
 
 from des_platform.catalog.database import Catalog
-from des_platform.files import FileReader
+from des_platform.files.reader import FileReader
 from des_platform.objectstore import Buckets
 from des_platform.packing.pack import Packer
 from des_platform.settings import Settings, load_settings

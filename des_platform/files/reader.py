@@ -18,7 +18,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from des_platform.archive import CorruptArchive, DesReader, ExternalFile
-from des_platform.archive.verify import verify
+from des_platform.archive.verification import verify
 from des_platform.catalog import containers, files
 from des_platform.catalog.dataset import MAX_SMALL_BYTES
 from des_platform.codecs import UnknownCodec, decompress, get_codec
@@ -27,7 +27,7 @@ from des_platform.objectstore import IntegrityError, InvalidKey, ObjectNotFound,
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from des_platform.archive.verify import Verification
+    from des_platform.archive.verification import Verification
     from des_platform.catalog.containers import Container
     from des_platform.catalog.database import Catalog
     from des_platform.catalog.files import FileRow

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from des_platform.catalog.database import Catalog
     from des_platform.catalog.dataset import Dataset
     from des_platform.catalog.files import FileRow
-    from des_platform.files import FileReader
+    from des_platform.files.reader import FileReader
     from des_platform.lake.tables import Lake
     from des_platform.lake.types import Replaced
     from des_platform.parquet import ColumnType, FileFormat, RejectedRow

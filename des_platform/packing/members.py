@@ -15,7 +15,7 @@ from des_platform.archive import CorruptArchive, ExternalFile, UnsupportedVersio
 from des_platform.catalog import dead_letters, files
 from des_platform.catalog.dead_letters import DeadLetter
 from des_platform.codecs import CorruptStream, Profile, choose, compress_bytes, sample_ranges
-from des_platform.files import unpacked_member, verified
+from des_platform.files.reader import unpacked_member, verified
 from des_platform.objectstore import IntegrityError, ObjectNotFound, PreconditionFailed, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from des_platform.catalog.database import Catalog
     from des_platform.catalog.dataset import Dataset
     from des_platform.catalog.files import FileRow
-    from des_platform.files import FileReader
+    from des_platform.files.reader import FileReader
     from des_platform.objectstore import Buckets
 
 _LOST = (

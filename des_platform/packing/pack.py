@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from des_platform.archive import CorruptArchive, DesReader, DesWriter, FileSource
-from des_platform.archive.verify import verify
+from des_platform.archive.verification import verify
 from des_platform.catalog import containers, files, leases
 from des_platform.catalog.containers import NewContainer
-from des_platform.files import member, verified
+from des_platform.files.reader import member, verified
 from des_platform.naming import shard_label
 from des_platform.objectstore import IntegrityError, ObjectNotFound, PreconditionFailed
 from des_platform.packing.members import MemberSource, Unreadable
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from des_platform.catalog.dataset import Dataset
     from des_platform.catalog.files import FileRow
     from des_platform.catalog.leases import Lease
-    from des_platform.files import FileReader
+    from des_platform.files.reader import FileReader
     from des_platform.objectstore import Buckets
     from des_platform.packing.members import Member
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from des_platform.archive import CorruptArchive, ExternalFile, UnsupportedVersion
 from des_platform.catalog import containers, files
 from des_platform.codecs import CorruptStream
-from des_platform.files import member, unpacked_member, verified
+from des_platform.files.reader import member, unpacked_member, verified
 from des_platform.objectstore import IntegrityError, ObjectNotFound, PreconditionFailed
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from des_platform.catalog.containers import Container
     from des_platform.catalog.database import Catalog
     from des_platform.catalog.files import FileRow
-    from des_platform.files import FileReader
+    from des_platform.files.reader import FileReader
 
 _BATCH = 256
 

@@ -11,7 +11,7 @@ from crc32c import crc32c
 from xxhash import xxh3_64_intdigest
 
 from des_platform.archive import DesReader, ExternalFile, MemorySource
-from des_platform.archive.verify import verify
+from des_platform.archive.verification import verify
 
 LINE = re.compile(r"([0-9a-f]{4})  ((?:[0-9a-f]{2} )*[0-9a-f]{2})(?:  ; (.*))?")
 NUMBER = re.compile(r"= (\d+)$")

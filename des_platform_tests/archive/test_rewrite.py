@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from des_platform.archive import CorruptArchive, DesReader, DesWriter, FileSink, MemorySource, UnsupportedVersion
-from des_platform.archive.rewrite import Compaction, compact, convert
+from des_platform.archive.rewriting import Compaction, compact, convert
 from des_platform.archive.v2.adoption import adopt
-from des_platform.archive.verify import verify
+from des_platform.archive.verification import verify
 from des_platform_tests.archive.conftest import EMPTY, GOLDEN, build, names_in
 from des_platform_tests.archive.corpus import (
     ARCHIVE_ID,

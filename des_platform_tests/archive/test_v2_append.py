@@ -9,7 +9,7 @@ from des_platform.archive import CorruptArchive, DesReader, DesWriter, MemorySou
 from des_platform.archive.v2 import block_writer, builder, runs, tail_writer
 from des_platform.archive.v2.adoption import adopt
 from des_platform.archive.v2.builder import V2Builder
-from des_platform.archive.verify import verify
+from des_platform.archive.verification import verify
 from des_platform_tests.archive.conftest import names_in
 from des_platform_tests.archive.corpus import (
     ARCHIVE_ID,

@@ -10,7 +10,7 @@ import pytest
 
 from des_platform.archive import DesWriter, MemorySource
 from des_platform.archive.v2 import builder
-from des_platform.archive.verify import verify
+from des_platform.archive.verification import verify
 from des_platform_tests.archive.corpus import MemorySink, contents, noise
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from xxhash import xxh3_64_intdigest
 from des_platform.archive import CorruptArchive, DesReader, DesWriter, MemorySource, UnsupportedVersion
 from des_platform.archive.v1.layout import parse_footer
 from des_platform.archive.v2 import block_writer, builder, rows, runs, tail_writer
-from des_platform.archive.verify import verify
+from des_platform.archive.verification import verify
 from des_platform_tests.archive.conftest import names_in
 from des_platform_tests.archive.corpus import (
     ARCHIVE_ID,
@@ -552,3 +552,19 @@ def test_everything_at_once_comes_back(tmp_path: Path) -> None:
         name: item[0] for name, item in items.items()
     }
     assert {name: found[1]["n"] for name, found in everything(data).items()} == {f"f{n}": n for n in range(100)}
+
+
+def test_much_metadata_makes_smaller_row_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    monkeypatch.setattr(tail_writer, "_ROW_GROUP_BYTES", 100_000)
+    items = {f"{number:03}": (b"", {"text": noise(number, 1_000).hex()}) for number in range(500)}
+    data = write(items)
+    metadata = pq.read_metadata(pa.BufferReader(data))
+    assert metadata.num_row_groups > 10
+    assert max(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups)) < 110_000
+    assert is_whole(data)
+    assert {name: found[1]["text"] for name, found in everything(data).items()} == {
+        n: m["text"] for n, (_, m) in items.items()
+    }

@@ -13,8 +13,8 @@ import zipfile
 from typing import TYPE_CHECKING
 
 from des_platform.archive import CorruptArchive, DesReader, DesWriter, FileSink, MemorySource, UnsupportedVersion
-from des_platform.archive.recover import recover
-from des_platform.archive.verify import verify
+from des_platform.archive.recovery import recover
+from des_platform.archive.verification import verify
 from des_platform_tests.bench import archive_data
 from des_platform_tests.bench.archive_measure import remove
 from des_platform_tests.bench.archive_peers import write_tar, write_zip

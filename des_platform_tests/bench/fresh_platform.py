@@ -13,7 +13,7 @@ from des_platform.catalog import files, inbox, partitions
 from des_platform.catalog.database import Catalog
 from des_platform.catalog.dataset import Dataset
 from des_platform.compression.compress import compress_day
-from des_platform.files import FileReader
+from des_platform.files.reader import FileReader
 from des_platform.lake.load import load_day
 from des_platform.lake.tables import Lake
 from des_platform.objectstore import Buckets

@@ -7,7 +7,7 @@ import pytest
 from des_platform.archive import CorruptArchive, UnsupportedVersion
 from des_platform.catalog import containers
 from des_platform.codecs import CorruptStream
-from des_platform.files import FileReader
+from des_platform.files.reader import FileReader
 from des_platform.objectstore import IntegrityError, ObjectNotFound, PreconditionFailed
 from des_platform_tests.damage import flip, noise, path_of
 from des_platform_tests.platform import DATASET, DAY, LANDING

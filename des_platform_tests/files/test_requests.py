@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from des_platform.catalog import containers
-from des_platform.files import FileReader
+from des_platform.files.reader import FileReader
 from des_platform.objectstore import Buckets
 from des_platform_tests.objectstore.relay import Relay, start
 

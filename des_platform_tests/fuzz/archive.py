@@ -24,10 +24,10 @@ from des_platform.archive import (
     ReadPolicy,
     UnsupportedVersion,
 )
-from des_platform.archive.recover import recover
-from des_platform.archive.rewrite import compact, convert
+from des_platform.archive.recovery import recover
+from des_platform.archive.rewriting import compact, convert
 from des_platform.archive.v2.builder import V2Builder
-from des_platform.archive.verify import verify
+from des_platform.archive.verification import verify
 from des_platform_tests.archive.corpus import ARCHIVE_ID, CREATED_MS, MemorySink, documents, noise, seeded, write
 from des_platform_tests.fuzz.mutations import mutate, mutate_hint
 

@@ -15,7 +15,7 @@ from des_platform.archive import CorruptArchive, DesReader
 from des_platform.catalog import partitions
 from des_platform.catalog.dataset import TableSpec
 from des_platform.codecs import CorruptStream
-from des_platform.files import FileReader
+from des_platform.files.reader import FileReader
 from des_platform.lake.load import LoadReport, load_day, rejected_table
 from des_platform.lake.tables import Lake
 from des_platform.lake.types import SchemaConflict

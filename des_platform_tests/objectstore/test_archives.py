@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from des_platform.archive import DesReader, DesWriter, MemorySource
-from des_platform.archive.recover import recover
-from des_platform.archive.verify import verify
+from des_platform.archive.recovery import recover
+from des_platform.archive.verification import verify
 from des_platform.objectstore import PreconditionFailed
 from des_platform_tests.archive.corpus import (
     ARCHIVE_ID,

@@ -44,7 +44,7 @@ def archive_keys(platform: Platform) -> set[str]:
 
 def contents_of(platform: Platform) -> dict[str, bytes]:
     """What a reader that has nothing open gets for every file of the day."""
-    from des_platform.files import FileReader
+    from des_platform.files.reader import FileReader
 
     reader = FileReader(platform.catalog, platform.buckets)
     return {name: reader.read(row) for name, row in platform.rows().items()}

@@ -10,7 +10,7 @@ import pytest
 
 from des_platform.archive import DesReader
 from des_platform.archive.models import FLAG_DICTIONARY
-from des_platform.archive.verify import verify
+from des_platform.archive.verification import verify
 from des_platform.packing.verify import prove_shard
 from des_platform_tests.damage import flip, noise, path_of
 from des_platform_tests.packing.conftest import contents_of, published, put_all

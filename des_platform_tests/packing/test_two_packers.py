@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from des_platform.catalog import leases, tables
 from des_platform.catalog.leases import LeaseLost
-from des_platform.files import FileReader
+from des_platform.files.reader import FileReader
 from des_platform_tests.packing.conftest import archive_keys, contents_of, published, put_all
 from des_platform_tests.platform import DAY
 

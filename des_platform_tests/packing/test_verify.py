@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from des_platform.archive import DesReader, DesWriter
 from des_platform.catalog import tables
-from des_platform.files import FileReader
+from des_platform.files.reader import FileReader
 from des_platform.packing.verify import ShardProof, prove_shard
 from des_platform_tests.damage import flip, path_of
 from des_platform_tests.packing.conftest import published, put_all

@@ -143,6 +143,18 @@ class V1Builder:
         """
         self._append(name, size, encode_meta(name, meta, size), None)
 
+    def delete(self, name: str) -> None:
+        """Refuse: an archive of version 1 is written once.
+
+        Raises:
+            KeyError: always.
+        """
+        raise KeyError(f"File not found: {name!r} cannot be deleted, for version 1 goes on from no other archive")
+
+    def flush(self) -> None:
+        """Send what waits on."""
+        self._seal()
+
     def stats(self) -> ArchiveStats:
         """What the archive holds so far, and how long it would be if it ended here. Sends on what is buffered.
 

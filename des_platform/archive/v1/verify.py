@@ -8,7 +8,7 @@ from des_platform.archive.errors import CorruptArchive, ExternalFile
 
 if TYPE_CHECKING:
     from des_platform.archive.source import ByteSource
-    from des_platform.archive.verify import Progress, Verification
+    from des_platform.archive.verification import Progress, Verification
 
 
 def verify_v1(source: ByteSource, found: Verification, progress: Progress | None) -> None:

@@ -14,11 +14,14 @@ import zstandard
 from crc32c import crc32c
 
 from des_platform.archive.errors import CorruptArchive
+from des_platform.archive.models import FLAG_COMPRESSED, FLAG_EXTERNAL
+from des_platform.archive.v2.frames import Decompressor, content_size
 from des_platform.archive.v2.layout import (
     BLOCK_TOMBSTONES,
     COLUMNS_COMPRESSED,
     COLUMNS_WITH_FLAGS,
     COLUMNS_WITH_METADATA,
+    MAX_COLUMNS_BYTES,
     BlockHeader,
     check_crc,
     pack_block_header,
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 # At 200,000 names of 34 bytes: 6.1 bytes an object instead of 46, for 40 ns each.
 _COLUMNS_LEVEL = 1
 _SMALLEST_COMPRESSED = 128
+
+_DECOMPRESSOR = Decompressor(bytes, MAX_COLUMNS_BYTES)
 
 U8 = np.dtype("<u1")
 U16 = np.dtype("<u2")
@@ -105,7 +110,8 @@ def parse_objects(header: BlockHeader, stored_columns: bytes | memoryview, where
     metadata_lengths = cut.array(U32, count) if header.flags & COLUMNS_WITH_METADATA else np.zeros(count, U32)
     names = cut.take(int(name_lengths.sum(dtype=np.uint64)))
     metadata = cut.take(int(metadata_lengths.sum(dtype=np.uint64)))
-    changed = raw_lengths[flags == 0] != stored_lengths[flags == 0]
+    plain = (flags & (FLAG_EXTERNAL | FLAG_COMPRESSED)) == 0
+    changed = raw_lengths[plain] != stored_lengths[plain]
     if (
         cut.left
         or changed.any()
@@ -146,16 +152,12 @@ def split(joined: bytes, lengths: NDArray[np.unsignedinteger]) -> list[bytes]:
 
 
 def _plain_columns(header: BlockHeader, stored: bytes | memoryview, where: str) -> bytes:
-    if not header.flags & COLUMNS_COMPRESSED:
-        plain = bytes(stored)
-    else:
-        try:
-            # The limit is the smaller of what the frame and the header announce: neither can make the other allocate.
-            if zstandard.frame_content_size(stored) != header.columns:
-                _refuse_columns(header, where)
-            plain = zstandard.ZstdDecompressor().decompress(stored, max_output_size=header.columns)
-        except zstandard.ZstdError as error:
-            raise CorruptArchive(f"{where}: the columns of a block cannot be decompressed: {error}") from error
+    plain = bytes(stored)
+    if header.flags & COLUMNS_COMPRESSED:
+        what = f"{where}: what should be the columns of a block"
+        if content_size(plain, what) != header.columns:
+            _refuse_columns(header, where)
+        plain = _DECOMPRESSOR.decompress(plain, what, with_dictionary=False)
     if len(plain) != header.columns:
         _refuse_columns(header, where)
     return plain

@@ -8,11 +8,10 @@ What is wrong with one member is a ``ValueError`` or ``TypeError`` that leaves t
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import Mapping
-from itertools import islice, repeat
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,15 +20,23 @@ import pyarrow.compute as pc
 from xxhash import xxh3_64_intdigest
 
 from des_platform.archive.errors import CorruptArchive
-from des_platform.archive.models import FLAG_EXTERNAL, MAX_META_BYTES, MAX_NAME_BYTES, ArchiveStats
+from des_platform.archive.models import FLAG_EXTERNAL, MAX_NAME_BYTES, ArchiveStats
 from des_platform.archive.v2.adoption import Adopted, adopt
 from des_platform.archive.v2.block import pack_blob, pack_tombstones
-from des_platform.archive.v2.block_writer import BlockWriter, Pending, WritingThread
+from des_platform.archive.v2.block_writer import BlockWriter, Pending
 from des_platform.archive.v2.catalogue_writer import HASH, catalogue_schema
 from des_platform.archive.v2.compression import MemberCompressor
+from des_platform.archive.v2.items import (
+    BLOCK_BYTES,
+    checked_payload,
+    encode_json,
+    encoded_metadata,
+    encoded_name,
+    next_batch,
+    user_value,
+)
 from des_platform.archive.v2.layout import (
     BLOCK_SCHEMA,
-    MAX_OBJECT_BYTES,
     MAX_OFFSET,
     VERSION,
     Header,
@@ -39,9 +46,10 @@ from des_platform.archive.v2.name_set import NameSet
 from des_platform.archive.v2.rows import is_json_object, parse_json, record_size
 from des_platform.archive.v2.runs import SortedRuns
 from des_platform.archive.v2.tail_writer import Origin, TailWriter
+from des_platform.archive.v2.writing_thread import WritingThread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from pathlib import Path
 
     from des_platform.archive.sink import ByteSink
@@ -50,23 +58,12 @@ if TYPE_CHECKING:
     Buffer = bytes | bytearray | memoryview
     Item = tuple[str, Buffer] | tuple[str, Buffer, Mapping[str, object] | None]
 
-BLOCK_BYTES = 4 * 1024 * 1024
 DEFAULT_LEVEL = 3
-_MOST_AT_ONCE = 4096
 _TOMBSTONES = 2048
 """So many names of any length fit into the columns of a block."""
 _BLOCK_OBJECTS = 16_384
 """Beyond this many a block outgrows the processor's cache: 3 % slower at 65,536, and no smaller."""
-_USER_VALUES: dict[str, tuple[type, ...]] = {
-    "string": (str,),
-    "long": (int,),
-    "double": (float, int),
-    "boolean": (bool,),
-}
-_MAX_LONG = 2**63
 _U64 = 2**64
-
-_encode_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 class V2Builder:
@@ -128,10 +125,14 @@ class V2Builder:
         self._deleted: dict[str, bool] = {}
         self._tombstones: list[bytes] = []
         self._pending = self._new_pending()
-        if adopted:
-            self._take_over(adopted)
-        else:
-            self._start()
+        try:
+            if adopted:
+                self._take_over(adopted)
+            else:
+                self._start()
+        except BaseException:
+            self.discard()
+            raise
 
     def __len__(self) -> int:
         return self._count
@@ -155,11 +156,11 @@ class V2Builder:
 
     def add(self, name: str, data: Buffer, meta: Mapping[str, object] | None) -> None:
         """Add a member."""
-        payload = _payload(name, data)
+        payload = checked_payload(name, data)
         if meta is not None and not isinstance(meta, Mapping):
             raise TypeError(f"the metadata of {name!r} must be a mapping, not {type(meta).__name__}")
         described = {key: value for key, value in meta.items() if key != "size"} if meta else {}
-        self._append(name, payload, _metadata(name, described), described, None)
+        self._append(name, payload, encoded_metadata(name, described), described, None)
         self._data_bytes += len(payload)
 
     def add_external(self, name: str, size: int, meta: dict[str, object]) -> None:
@@ -168,7 +169,7 @@ class V2Builder:
             raise ValueError(f"the size of {name!r} is {size!r}: expected 0 to {MAX_OFFSET} bytes")
         if not isinstance(key := meta.get("external_key"), str) or not key:
             raise ValueError(f"the external_key of {name!r} is {key!r}: expected the key of an object")
-        self._append(name, _metadata(name, meta), b"", meta, (FLAG_EXTERNAL, 0, size))
+        self._append(name, encoded_metadata(name, meta), b"", meta, (FLAG_EXTERNAL, 0, size))
         self._external_count += 1
         self._external_bytes += size
 
@@ -206,26 +207,21 @@ class V2Builder:
     def add_many(self, items: Iterable[Item]) -> None:
         """Add many members: five times as fast as one by one."""
         stream = iter(items)
-        while batch := _batch(stream):
+        while batch := next_batch(stream):
             if not self._add_batch(batch):
                 for part in batch:
                     for name, data, *meta in part:
                         self.add(name, data, meta[0] if meta else None)
 
     def flush(self) -> None:
-        """Write what is collected as a block."""
-        if self._tombstones:
-            for start in range(0, len(self._tombstones), _TOMBSTONES):
-                names = self._tombstones[start : start + _TOMBSTONES]
-                self._blocks.write_block(pack_tombstones(names, self._blocks.ordinals, self._origin.archive_id))
-            self._tombstones = []
-        if len(self._pending):
-            pending, self._pending = self._pending, self._new_pending()
-            self._blocks.seal(pending)
+        """Write what is collected as a block, and wait until it is written."""
+        self._end_block()
+        if self._thread:
+            self._thread.drain()
 
     def finish(self) -> None:
         """Write all that is left."""
-        self.flush()
+        self._end_block()
         self._blocks.give_rows()
         self._names = NameSet()  # its memory is needed for sorting
         if self._adopted and self._deleted:
@@ -241,10 +237,20 @@ class V2Builder:
             self._thread.stop()
         self._rows.close()
 
+    def _end_block(self) -> None:
+        if self._tombstones:
+            for start in range(0, len(self._tombstones), _TOMBSTONES):
+                names = self._tombstones[start : start + _TOMBSTONES]
+                self._blocks.write_block(pack_tombstones(names, self._blocks.ordinals, self._origin.archive_id))
+            self._tombstones = []
+        if len(self._pending):
+            pending, self._pending = self._pending, self._new_pending()
+            self._blocks.seal(pending)
+
     def _start(self) -> None:
         self._blocks.write([Header(self._origin.archive_id, self._origin.created_ms).pack()])
         if self._columns:
-            schema = _encode_json({"columns": self._columns}).encode()
+            schema = encode_json({"columns": self._columns}).encode()
             self._blocks.write_block(pack_blob(BLOCK_SCHEMA, schema, 0, self._origin.archive_id))
 
     def _take_over(self, adopted: Adopted) -> None:
@@ -267,13 +273,13 @@ class V2Builder:
         meta: Mapping[str, object],
         stored: tuple[int, int, int] | None,
     ) -> None:
-        encoded = _name(name)
-        values = [_user_value(name, column, kind, meta.get(column)) for column, kind in self._columns.items()]
+        encoded = encoded_name(name)
+        values = [user_value(name, column, kind, meta.get(column)) for column, kind in self._columns.items()]
         name_hash = hash_name(encoded, self._seed)
         if not self._names.add(name_hash):
             self._require_new(name, encoded)
         if len(payload) >= BLOCK_BYTES:  # a block of its own
-            self.flush()
+            self._end_block()
         pending = self._pending
         if stored:
             pending.stored[len(pending)] = stored
@@ -335,7 +341,7 @@ class V2Builder:
         pending = self._pending
         pending.size += size
         if pending.size >= BLOCK_BYTES or len(pending) >= _BLOCK_OBJECTS:
-            self.flush()
+            self._end_block()
 
     def _new_pending(self) -> Pending:
         return Pending(columns={name: [] for name in self._columns})
@@ -352,65 +358,3 @@ class V2Builder:
         if known:
             raise ValueError(f"{name!r} is already in the archive")
         self._collided = True
-
-
-def _batch(stream: Iterator[Item]) -> list[list[Item]]:
-    """Take members in parts until they fill a block, never many more: a part is the longer, the smaller they were."""
-    batch: list[list[Item]] = []
-    size = count = 0
-    step = 1
-    while size < BLOCK_BYTES and count < _MOST_AT_ONCE and (part := list(islice(stream, step))):
-        batch.append(part)
-        count += len(part)
-        try:
-            size += len(part) * len(part[-1][1])  # a guess, and right where it matters: for parts of one large member
-        except (LookupError, TypeError):  # not a member: whoever adds it says so
-            break
-        step = min(256, 2 * step, 1 + BLOCK_BYTES * count // (4 * size + 1))
-    return batch
-
-
-def _payload(name: str, data: Buffer) -> bytes:
-    if not isinstance(data, (bytes, bytearray, memoryview)):
-        raise TypeError(f"the data of {name!r} must be bytes, bytearray or memoryview, not {type(data).__name__}")
-    payload = bytes(data)  # no copy of bytes; others may be changed before they are written
-    if len(payload) > MAX_OBJECT_BYTES:
-        raise ValueError(
-            f"{name!r} is {len(payload)} bytes long: {MAX_OBJECT_BYTES} at most; add it as an external file"
-        )
-    return payload
-
-
-def _name(name: str) -> bytes:
-    if not isinstance(name, str):
-        raise TypeError(f"a file name must be a str, not {type(name).__name__}: {name!r}")
-    try:
-        encoded = name.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"file name {name[:200]!r} has no UTF-8 form: {error.reason}") from error
-    if not 0 < len(encoded) <= MAX_NAME_BYTES:
-        raise ValueError(f"file name {name[:40]!r} is {len(encoded)} bytes long: expected 1 to {MAX_NAME_BYTES}")
-    return encoded
-
-
-def _metadata(name: str, meta: Mapping[str, object]) -> bytes:
-    if not meta:
-        return b""
-    try:
-        encoded = _encode_json(meta).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"the metadata of {name!r} is not JSON: {error}") from error
-    if len(encoded) > MAX_META_BYTES:
-        raise ValueError(f"the metadata of {name!r} is {len(encoded)} bytes of JSON: {MAX_META_BYTES} at most")
-    return encoded
-
-
-def _user_value(name: str, column: str, kind: str, value: object) -> object:
-    if value is None:
-        return None
-    allowed = _USER_VALUES[kind]
-    if not isinstance(value, allowed) or (isinstance(value, bool) and kind != "boolean"):
-        raise ValueError(f"{column!r} of {name!r} is {value!r}, which is no {kind}")
-    if isinstance(value, int) and not -_MAX_LONG <= value < _MAX_LONG:
-        raise ValueError(f"{column!r} of {name!r} is {value}, which does not fit into 64 bits")
-    return float(value) if kind == "double" else value  # type: ignore[arg-type]  # an int or a float, seen above

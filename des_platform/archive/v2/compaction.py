@@ -8,7 +8,7 @@ import numpy as np
 
 from des_platform.archive.errors import CorruptArchive
 from des_platform.archive.models import FLAG_EXTERNAL
-from des_platform.archive.rewrite import Compaction
+from des_platform.archive.rewriting import Compaction
 from des_platform.archive.v2.adoption import Adopted, PageArrays, adopt
 from des_platform.archive.v2.block import parse_objects, split
 from des_platform.archive.v2.builder import V2Builder
@@ -21,7 +21,7 @@ from des_platform.archive.v2.walk import Damage, Window, walk
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from des_platform.archive.rewrite import Progress
+    from des_platform.archive.rewriting import Progress
     from des_platform.archive.sink import ByteSink
     from des_platform.archive.source import ByteSource
     from des_platform.archive.v2.walk import Block

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from des_platform.archive.errors import CorruptArchive
 from des_platform.archive.models import FLAG_DICTIONARY
-from des_platform.archive.recover import Recovery
+from des_platform.archive.recovery import Recovery
 from des_platform.archive.v2.adoption import Adopted
 from des_platform.archive.v2.block import check_blob, parse_objects, parse_tombstones, split
 from des_platform.archive.v2.block_writer import strings

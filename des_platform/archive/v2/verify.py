@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from des_platform.archive.source import ByteSource
     from des_platform.archive.v2.block import ObjectColumns
-    from des_platform.archive.verify import Progress, Verification
+    from des_platform.archive.verification import Progress, Verification
 
 _PIECE_BYTES = 8 * 1024 * 1024
 _FLAGS_AT = np.uint64(48)

@@ -30,7 +30,7 @@ def recover(archive: Archive, output: Target, upload: _Upload = False, force: Re
 
     After a crash, what a killed `pack` had written stands beside its target as .NAME.des.tmp.
     """
-    from des_platform.archive.recover import recover as run
+    from des_platform.archive.recovery import recover as run
     from des_platform.files.locations import open_sink, open_source
 
     if upload:
@@ -47,7 +47,7 @@ def recover(archive: Archive, output: Target, upload: _Upload = False, force: Re
 
 
 def _verify(archive: str) -> int:
-    from des_platform.archive.verify import verify as run
+    from des_platform.archive.verification import verify as run
     from des_platform.files.locations import InvalidAddress, open_source
     from des_platform.objectstore import IntegrityError, ObjectNotFound, PreconditionFailed, StoreUnavailable
 

@@ -27,7 +27,7 @@ def compact(
 ) -> None:
     """Write an archive without what was deleted from it, as one generation."""
     from des_platform.archive import UnsupportedVersion
-    from des_platform.archive.rewrite import compact as run
+    from des_platform.archive.rewriting import compact as run
     from des_platform.files.locations import open_sink, open_source
 
     options = identity(archive_id, created)
@@ -51,7 +51,7 @@ def convert(
 ) -> None:
     """Write an archive in the other version of the format."""
     from des_platform.archive import CorruptArchive
-    from des_platform.archive.rewrite import convert as run
+    from des_platform.archive.rewriting import convert as run
     from des_platform.files.locations import open_sink, open_source
 
     options: dict[str, Any] = {}

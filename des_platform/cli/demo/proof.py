@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from des_platform.archive import CorruptArchive, UnsupportedVersion
 from des_platform.catalog import containers, files
 from des_platform.codecs import CorruptStream
-from des_platform.files import FileReader
+from des_platform.files.reader import FileReader
 from des_platform.objectstore import Buckets, IntegrityError, ObjectNotFound, PreconditionFailed
 
 if TYPE_CHECKING:
