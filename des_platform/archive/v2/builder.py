@@ -112,7 +112,8 @@ class V2Builder:
         self._columns = dict(adopted.columns if adopted else columns or {})
         self._schema = catalogue_schema(self._columns)
         self._folder = spill_folder
-        self._rows = SortedRuns("name", spill_folder)
+        # Little else is in memory at first, and a million small members that run into files take 12 % longer.
+        self._rows = SortedRuns("name", spill_folder, first_run=3)
         compressor = None if compression_level is None else MemberCompressor(compression_level, threads)
         if adopted:
             sink.copy(adopted.source, adopted.length)

@@ -29,9 +29,11 @@ class SortedRuns:
     Args:
         key: the column to sort by: strings by their bytes, or unsigned integers.
         folder: where temporary files may stand; None for the system's.
+        first_run: how many times larger the first run may be, before which nothing is in a file.
     """
 
-    def __init__(self, key: str, folder: Path | None) -> None:
+    def __init__(self, key: str, folder: Path | None, *, first_run: int = 1) -> None:
+        self._first_run = first_run
         self._key = key
         self._folder = folder
         self._tables: list[pa.Table] = []
@@ -45,7 +47,7 @@ class SortedRuns:
         """Take rows; they are not copied."""
         self._tables.append(table)
         self._bytes += table.get_total_buffer_size()
-        if self._bytes >= RUN_BYTES:
+        if self._bytes >= (RUN_BYTES if self._runs else self._first_run * RUN_BYTES):
             self._end_run()
 
     def tables(self) -> Iterator[pa.Table]:
@@ -100,6 +102,8 @@ class SortedRuns:
         with pa.OSFile(str(run), "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
             stream.write_table(table, max_chunksize=_PIECE_ROWS)
         self._runs.append(run)
+        del table
+        pa.default_memory_pool().release_unused()
 
 
 class _Run:
