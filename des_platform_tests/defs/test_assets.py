@@ -109,7 +109,7 @@ def by_store(platform: Platform, shown: Shown) -> None:
     shards = [facts for (stage, _), facts in shown.items() if stage == "des_shards"]
     assert sum(facts["files"] for facts in shards) == sum(facts["newly_packed"] for facts in shards) == 2
     assert sum(facts.get("external_files", 0) for facts in shards) == 1
-    assert sum(facts["bytes_in"] for facts in shards) == size
+    assert sum(facts["bytes_in"] + facts.get("external_bytes", 0) for facts in shards) == size
     published = {own.uri(info.key): info.size for info in own.list("archives/") if info.key.endswith(".des")}
     assert {facts["dagster/uri"]: facts["bytes_out"] for facts in shards if facts["files"]} == published
 
@@ -227,8 +227,8 @@ def test_archive_of_a_shard_is_the_one_that_readers_use(platform: Platform, daem
     assert found is not None
     facts = metadata(packed)["des_shards", partition]
     assert (facts["sha256"], facts["generation"], facts["archive_version"]) == (found.sha256, 1, 2)
-    assert facts["bytes_inside"] == len(SMALL)
-    assert facts["ratio_inside"] == round(len(SMALL) / found.size, 3)
+    assert (facts["bytes_in"], facts["external_bytes"]) == (len(SMALL), 0)
+    assert facts["compression_ratio"] == round(len(SMALL) / found.size, 3)
 
 
 def test_unreachable_catalogue_fails_the_run_with_what_to_check(

@@ -47,7 +47,7 @@ def des_shards(dataset: Dataset) -> dg.AssetsDefinition:
             container = done.container
             facts = numbers(
                 files=container.files if container else 0,
-                bytes_in=done.original_bytes,
+                bytes_in=done.inside_bytes,  # with the large files outside, the ratio would say nothing of the archive
                 bytes_out=container.size if container else 0,
                 watch=watch,
             )
@@ -56,9 +56,8 @@ def des_shards(dataset: Dataset) -> dg.AssetsDefinition:
                 facts |= {
                     "dagster/uri": platform.buckets.own.uri(container.key),
                     "archive_version": container.archive_version,
-                    "bytes_inside": done.inside_bytes,
-                    "ratio_inside": round(done.inside_bytes / container.size, 3),
                     "external_files": container.external_files,
+                    "external_bytes": done.original_bytes - done.inside_bytes,
                     "generation": container.generation,
                     "sha256": container.sha256,
                 }
