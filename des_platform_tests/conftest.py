@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from des_platform.cli.demo.postgres import PostgresAddress
+    from des_platform_tests.objectstore.relay import Relay
     from des_platform_tests.platform import Platform
 
 _database_numbers = itertools.count(1)
@@ -123,3 +124,15 @@ def any_platform(request: pytest.FixtureRequest) -> Platform:
     """An empty platform, once on `file://` and once on S3."""
     made: Platform = request.getfixturevalue(request.param)
     return made
+
+
+@pytest.fixture
+def relay(moto_endpoint: str) -> Iterator[Relay]:
+    """Counts the requests to the S3 server of whoever uses its address."""
+    from des_platform_tests.objectstore.relay import Relay, start
+
+    made = Relay()
+    server = start(made, moto_endpoint)
+    yield made
+    server.shutdown()
+    server.server_close()

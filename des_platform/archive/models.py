@@ -16,6 +16,8 @@ FLAG_DELETED = 8
 FLAG_DICTIONARY = 16
 """Version 2: the zstd frame needs the archive's dictionary."""
 
+TAIL_BYTES = 64 * 1024
+"""How much of an archive's end is read at first: the footer, and of many an archive all that a lookup needs."""
 MAX_META_BYTES = 10 * 1024 * 1024
 MAX_NAME_BYTES = 65_535
 BIG_FILE_BYTES = 100 * 1024 * 1024

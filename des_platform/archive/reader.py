@@ -19,6 +19,7 @@ from des_platform.archive.batch import LATENCY, LOCAL, ReadPolicy
 from des_platform.archive.big_files import FOLDER, LocalFolder, key_of
 from des_platform.archive.cache import SourceCache
 from des_platform.archive.errors import CorruptArchive, ExternalFile, UnsupportedVersion
+from des_platform.archive.models import TAIL_BYTES
 from des_platform.archive.source import ByteSource, FileSource
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from des_platform.archive.cache import IndexCache
     from des_platform.archive.models import ArchiveStats, IndexEntry
 
-TAIL_BYTES = 64 * 1024
-"""How much opening reads: the footer, and of many an archive all that a first lookup needs."""
 PAGE_CACHE_BYTES = 64 * 1024 * 1024
 MAX_OBJECT_BYTES = 4 * 1024**3
 VERSION_1 = 1

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from des_platform.archive.errors import CorruptArchive, UnsupportedVersion
+from des_platform.archive.models import TAIL_BYTES
 from des_platform.archive.v2.layout import BLOCK_MAGIC, HEADER_BYTES, HEADER_MAGIC, Footer
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
     from des_platform.archive.sink import ByteSink
     from des_platform.archive.source import ByteSource
-
-_TAIL_BYTES = 64 * 1024
 
 
 @dataclass(slots=True)
@@ -65,7 +64,7 @@ def recover(source: ByteSource, sink: ByteSink, *, progress: Callable[[int, int]
 
 def _footer(source: ByteSource) -> tuple[Footer | None, int]:
     """Return what the archive's end says, if it is whole, and the size of what is left."""
-    tail, size = source.read_tail(_TAIL_BYTES)
+    tail, size = source.read_tail(TAIL_BYTES)
     start = source.read_range(0, min(size, HEADER_BYTES + len(BLOCK_MAGIC))) if size else b""
     # One of the two may have changed.
     if len(start) < HEADER_BYTES or not (start.startswith(HEADER_MAGIC) or start.endswith(BLOCK_MAGIC)):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from des_platform.archive.errors import CorruptArchive, UnsupportedVersion
+from des_platform.archive.models import TAIL_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], None]
 
 MOST_PROBLEMS = 1000
-_TAIL_BYTES = 64 * 1024
 _VERSION_AT = 64
 
 
@@ -59,7 +59,7 @@ def verify(source: ByteSource, *, progress: Progress | None = None) -> Verificat
         source: the archive.
         progress: called with the bytes that are done, and all.
     """
-    tail, size = source.read_tail(_TAIL_BYTES)
+    tail, size = source.read_tail(TAIL_BYTES)
     found = Verification(0, 0, size)
     found.version = tail[-_VERSION_AT] if len(tail) >= _VERSION_AT else 0
     try:

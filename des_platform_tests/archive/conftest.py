@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import os
 import struct
 import sys
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +13,6 @@ from des_platform.archive import DesWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 V1Writer = partial(DesWriter, format_version=1)
 
@@ -80,6 +81,11 @@ def build(
 
 def names_in(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
+
+
+def is_open(path: Path) -> bool:
+    """Whether this process holds a descriptor of the file."""
+    return any(os.path.realpath(descriptor) == str(path.resolve()) for descriptor in Path("/proc/self/fd").iterdir())
 
 
 @pytest.fixture

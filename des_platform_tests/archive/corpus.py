@@ -8,7 +8,7 @@ import struct
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from des_platform.archive import DesReader, DesWriter, MemorySource
+from des_platform.archive import DesReader, DesWriter, MemorySource, verify
 from des_platform.archive.v2.builder import V2Builder
 
 if TYPE_CHECKING:
@@ -173,3 +173,10 @@ def everything(data: bytes) -> dict[str, tuple[bytes | str, dict[str, Any]]]:
         meta = reader.get_meta(name)
         found[name] = meta["external_key"] if meta.get("is_external") else reader.get_file(name), meta
     return found
+
+
+def is_whole(data: bytes) -> bool:
+    """Assert that an archive is right in all its parts."""
+    found = verify(MemorySource(data))
+    assert not found.problems
+    return True

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from des_platform.archive.v2.name_set import NameSet
+from des_platform.archive.name_set import NameSet
 
 U64 = 2**64 - 1
 HASHES = st.one_of(st.integers(0, U64), st.integers(0, 40), st.integers(U64 - 40, U64))

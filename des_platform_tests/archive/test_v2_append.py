@@ -9,7 +9,6 @@ from des_platform.archive import CorruptArchive, DesReader, DesWriter, MemorySou
 from des_platform.archive.v2 import block_writer, builder, runs, tail_writer
 from des_platform.archive.v2.adoption import adopt
 from des_platform.archive.v2.builder import V2Builder
-from des_platform.archive.verification import verify
 from des_platform_tests.archive.conftest import names_in
 from des_platform_tests.archive.corpus import (
     ARCHIVE_ID,
@@ -21,6 +20,7 @@ from des_platform_tests.archive.corpus import (
     contents,
     documents,
     everything,
+    is_whole,
     noise,
     write,
 )
@@ -34,12 +34,6 @@ BASE = {"a": (b"first", {"k": 1}), "b": b"second" * 50, "c": noise(1, 500)}
 @pytest.fixture(scope="module")
 def base() -> bytes:
     return write(BASE)
-
-
-def is_whole(data: bytes) -> bool:
-    found = verify(MemorySource(data))
-    assert not found.problems
-    return True
 
 
 def test_what_was_there_and_what_is_new_are_read(base: bytes) -> None:

@@ -11,25 +11,14 @@ import sqlalchemy as sa
 from des_platform.catalog import containers
 from des_platform.files.reader import FileReader
 from des_platform.objectstore import Buckets
-from des_platform_tests.objectstore.relay import Relay, start
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from des_platform.catalog.files import FileRow
+    from des_platform_tests.objectstore.relay import Relay
     from des_platform_tests.platform import Platform
 
 SMALL = {f"{number}.txt": f"file {number}: {'x' * 300}".encode() for number in range(20)}
 LARGE = {"large.txt": b"abc" * 5000}
-
-
-@pytest.fixture
-def relay(moto_endpoint: str) -> Iterator[Relay]:
-    made = Relay()
-    server = start(made, moto_endpoint)
-    yield made
-    server.shutdown()
-    server.server_close()
 
 
 def filled(platform: Platform, version: int) -> dict[str, FileRow]:

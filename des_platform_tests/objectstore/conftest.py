@@ -13,11 +13,12 @@ import pytest
 
 from des_platform.objectstore import Buckets, ObjectStore
 from des_platform.settings import Settings
-from des_platform_tests.objectstore.relay import Relay, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from des_platform_tests.objectstore.relay import Relay
 
 # One part and a little: the smallest body that is uploaded in parts.
 LARGE_BYTES = 9 * 1024 * 1024
@@ -65,16 +66,6 @@ def s3_store(s3_buckets: Buckets) -> ObjectStore:
 def s3_client(moto_endpoint: str) -> Any:
     """Another client of the same server: what a stranger to the platform sees and does."""
     return boto3.client("s3", endpoint_url=moto_endpoint, region_name="us-east-1")
-
-
-@pytest.fixture
-def relay(moto_endpoint: str) -> Iterator[Relay]:
-    """Counts the requests to the S3 server of whoever uses its address."""
-    made = Relay()
-    server = start(made, moto_endpoint)
-    yield made
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from des_platform.archive.models import ArchiveStats
+from des_platform.archive.name_set import NameSet
 from des_platform.archive.v1.layout import (
     DATA_START,
     FOOTER,
@@ -27,7 +28,6 @@ from des_platform.archive.v1.layout import (
     pack_header,
 )
 from des_platform.archive.v1.metadata import encode_meta
-from des_platform.archive.v1.names import NameHashes
 from des_platform.archive.v1.written import Columns, has_name, inside_bytes, pack_index
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ _FEW = 64
 """Fewer files than that are quicker one by one."""
 _BARE_META_BYTES = len(b'{"size":0}')
 _POWERS_OF_TEN = np.array([10**power for power in range(1, 20)], np.uint64)
+_U64 = 2**64 - 1
 
 
 class V1Builder:
@@ -66,7 +67,7 @@ class V1Builder:
         self._sink = sink
         self._pending: list[_Pending] = []
         self._room = _PIECE_BYTES
-        self._hashes = NameHashes()
+        self._names = NameSet()
         self._columns: list[Columns] = []
         self._sealed = self._external_count = self._external_bytes = 0
         self._data_bytes = self._meta_bytes = self._index_bytes = 0
@@ -128,7 +129,9 @@ class V1Builder:
         if set(map(type, names)) != {str}:
             return False
         encoded = encode_names(names)
-        if encoded is None or not self._hashes.add_all(names):
+        if encoded is None or not self._names.add_all(
+            np.fromiter(map(hash, names), np.int64, len(names)).view(np.uint64)
+        ):
             return False
         self._seal()
         self._take(encoded, list(map(len, payloads)), None, payloads, None)
@@ -206,7 +209,8 @@ class V1Builder:
 
     def _append(self, name: str, size: int, meta: bytes | None, data: Buffer | None) -> None:
         encoded = encode_name(name)
-        if not self._hashes.add(name) and self._holds(encoded):
+        # Python keys its hash anew in every process, so nobody can prepare names that collide.
+        if not self._names.add(hash(name) & _U64) and self._holds(encoded):
             raise ValueError(f"{name!r} is already in the archive")
         self._pending.append((encoded, size, meta, data))
         self._room -= _FILE_COST if data is None else size + _FILE_COST

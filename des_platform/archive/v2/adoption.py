@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from des_platform.archive.errors import CorruptArchive
+from des_platform.archive.models import TAIL_BYTES
 from des_platform.archive.v2.catalogue import Catalogue
 from des_platform.archive.v2.catalogue_writer import CHECKSUM, HASH
 from des_platform.archive.v2.layout import (
@@ -26,7 +27,7 @@ from des_platform.archive.v2.layout import (
 )
 from des_platform.archive.v2.members import parse_dictionary
 from des_platform.archive.v2.pages import page_bytes, parse_page
-from des_platform.archive.v2.rows import hashes_of, names_of
+from des_platform.archive.v2.rows import hashes_of, locations_of, names_of
 from des_platform.archive.v2.tailed import TailedSource
 from des_platform.archive.v2.view import V2View
 
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
     from des_platform.archive.source import ByteSource
 
-_TAIL_BYTES = 64 * 1024
 _LAST_GENERATION = 2**32 - 1
 _PAGES_AT_ONCE = 512
 _PAGE_CACHE_BYTES = 64 * 1024 * 1024
@@ -139,11 +139,83 @@ class PageArrays:
         Raises:
             CorruptArchive: one is missing, or leads to another location.
         """
-        at = np.searchsorted(self.hashes, hashes)
-        wrong = (at == len(self.hashes)) | (self.hashes[at.clip(max=len(self.hashes) - 1)] != hashes)
-        if wrong.any() or (self.locations[at] != locations).any():
+        at, held = self._search(hashes, locations)
+        if not held.all():
             raise CorruptArchive(f"{self._where}: the catalogue and the pages do not agree")
         return at
+
+    def holds(self, hashes: NDArray[np.uint64], locations: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Tell of each of these hashes whether there is an entry of it that leads to its location."""
+        return self._search(hashes, locations)[1]
+
+    def _search(
+        self, hashes: NDArray[np.uint64], locations: NDArray[np.uint64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        at = np.searchsorted(self.hashes, hashes)
+        held = at < len(self.hashes)
+        held[held] = (self.hashes[at[held]] == hashes[held]) & (self.locations[at[held]] == locations[held])
+        return at, held
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """An archive of which the end has been read, and its parts as they are asked for.
+
+    Attributes:
+        source: its bytes.
+        footer: checked.
+        tail: its last bytes and its size.
+        where: names it in errors.
+    """
+
+    source: TailedSource
+    footer: Footer
+    tail: tuple[bytes, int]
+    where: str
+
+    def pages(self) -> PageArrays:
+        """Read all pages."""
+        return PageArrays(self.source, Hint.of(self.footer, self.source.size), self.where)
+
+    def catalogue(self) -> Catalogue:
+        """Read what leads to the rows of the catalogue."""
+        return Catalogue(self.source, self.footer, self.where)
+
+    def dictionary(self) -> bytes:
+        """Read the zstd dictionary; nothing if there is none."""
+        block = self.source.read(self.footer.dictionary_offset, self.footer.dictionary_length)
+        return parse_dictionary(block, self.footer.archive_id, self.where) if block else b""
+
+    def check_counts(self) -> None:
+        """Check that header and footer belong together, and that the footer's counts can be.
+
+        Raises:
+            CorruptArchive: they do not, or cannot.
+        """
+        footer, where = self.footer, self.where
+        if Header.parse(self.source.read(0, HEADER_BYTES), where).archive_id != footer.archive_id:
+            raise CorruptArchive(f"{where}: header and footer are of different archives")
+        if (
+            footer.block_count * BLOCK_HEADER_BYTES > footer.catalogue_offset
+            or not footer.count <= footer.ordinals <= footer.block_count * MAX_BLOCK_OBJECTS
+            or footer.generation == _LAST_GENERATION
+        ):
+            raise CorruptArchive(
+                f"{where}: {footer.ordinals} objects in {footer.block_count} blocks, {footer.generation} generations: "
+                "nothing can be added to that"
+            )
+
+
+def open_whole(source: ByteSource) -> Whole:
+    """Read the end of an archive.
+
+    Raises:
+        CorruptArchive: it is broken.
+        UnsupportedVersion: this is an archive of version 1.
+    """
+    where = repr(source)
+    tail, size = source.read_tail(TAIL_BYTES)
+    return Whole(TailedSource(source, where, size, tail), Footer.parse(tail, size, where), (tail, size), where)
 
 
 def adopt(source: ByteSource) -> Adopted:
@@ -153,27 +225,13 @@ def adopt(source: ByteSource) -> Adopted:
         CorruptArchive: it is broken.
         UnsupportedVersion: it is of version 1, which cannot be gone on from: convert it.
     """
-    where = repr(source)
-    tail, size = source.read_tail(_TAIL_BYTES)
-    footer = Footer.parse(tail, size, where)
-    tailed = TailedSource(source, where, size, tail)
-    if Header.parse(tailed.read(0, HEADER_BYTES), where).archive_id != footer.archive_id:
-        raise CorruptArchive(f"{where}: header and footer are of different archives")
-    if (
-        footer.block_count * BLOCK_HEADER_BYTES > footer.catalogue_offset
-        or not footer.count <= footer.ordinals <= footer.block_count * MAX_BLOCK_OBJECTS
-        or footer.generation == _LAST_GENERATION
-    ):
-        raise CorruptArchive(
-            f"{where}: {footer.ordinals} objects in {footer.block_count} blocks, {footer.generation} generations: "
-            "nothing can be added to that"
-        )
-    catalogue = Catalogue(tailed, footer, where)
-    block = tailed.read(footer.dictionary_offset, footer.dictionary_length)
+    whole = open_whole(source)
+    whole.check_counts()
+    footer, catalogue = whole.footer, whole.catalogue()
     return Adopted(
         source=source,
         length=footer.catalogue_offset,
-        rows=_rows(catalogue, PageArrays(tailed, Hint.of(footer, size), where), footer.seed),
+        rows=_rows(catalogue, whole.pages(), footer.seed),
         archive_id=footer.archive_id,
         created_ms=footer.created_ms,
         generation=footer.generation + 1,
@@ -181,7 +239,7 @@ def adopt(source: ByteSource) -> Adopted:
         ordinals=footer.ordinals,
         blocks=footer.block_count,
         columns=catalogue.user_columns,
-        dictionary=parse_dictionary(block, footer.archive_id, where) if block else b"",
+        dictionary=whole.dictionary(),
         dictionary_offset=footer.dictionary_offset,
         dictionary_length=footer.dictionary_length,
         data_bytes=footer.data_bytes,
@@ -189,20 +247,14 @@ def adopt(source: ByteSource) -> Adopted:
         external_bytes=footer.external_bytes,
         view=V2View(
             source,
-            where,
-            tail=(tail, size),
+            whole.where,
+            tail=whole.tail,
             hint=None,
             cache=None,
             page_cache_bytes=_PAGE_CACHE_BYTES,
             max_object_bytes=0,
         ),
     )
-
-
-def locations_of(rows: pa.Table) -> NDArray[np.uint64]:
-    """Return offsets and flags of rows as pages have them."""
-    flags = rows.column("flags").combine_chunks().to_numpy().astype(np.uint64)
-    return rows.column("data_offset").combine_chunks().to_numpy().view(np.uint64) | (flags << np.uint64(48))
 
 
 def _rows(catalogue: Catalogue, pages: PageArrays, seed: int) -> Iterator[pa.Table]:

@@ -57,6 +57,15 @@ class ObjectColumns:
     def __len__(self) -> int:
         return len(self.stored_lengths)
 
+    def offsets(self, payload_offset: int) -> NDArray[np.uint64]:
+        """Return where each stored payload begins, of a block whose payload begins at ``payload_offset``."""
+        ends = np.cumsum(self.stored_lengths, dtype=np.uint64)
+        return ends - self.stored_lengths + np.uint64(payload_offset)
+
+    def external_positions(self) -> list[int]:
+        """Return which objects are external."""
+        return [int(index) for index in np.flatnonzero(self.flags & FLAG_EXTERNAL)]
+
 
 def pack_objects(kind: int, columns: ObjectColumns, ordinal: int, archive_id: int) -> bytes:
     """Return header and columns of a block of objects; the stored payloads follow them."""

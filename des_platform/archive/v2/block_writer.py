@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 from crc32c import crc32c
 
-from des_platform.archive.models import FLAG_EXTERNAL
 from des_platform.archive.v2.block import U8, U16, U32, ObjectColumns, pack_blob, pack_objects
 from des_platform.archive.v2.catalogue_writer import CHECKSUM, HASH, USER_TYPES
 from des_platform.archive.v2.layout import BLOCK_DICTIONARY, BLOCK_OBJECTS, MAX_OFFSET
@@ -155,16 +154,16 @@ class BlockWriter:
             metadata=b"".join(pending.metadata.values()),
         )
         head = pack_objects(BLOCK_OBJECTS, columns, self.ordinals, self._archive_id)
-        ends = np.cumsum(stored_lengths, dtype=np.uint64)
+        size = int(stored_lengths.sum(dtype=np.uint64))
         first = self.position + len(head)
-        if first + int(ends[-1]) > MAX_OFFSET:
+        if first + size > MAX_OFFSET:
             raise OSError(f"the archive would grow beyond {MAX_OFFSET} bytes: start another one")
         self._sink.write([head, *payloads])
-        self.position = first + int(ends[-1])
+        self.position = first + size
         self.blocks += 1
         self.ordinals += len(pending)
-        self.stored_bytes += int(ends[-1])
-        self._note(pending, columns, sizes, ends - stored_lengths + np.uint64(first))
+        self.stored_bytes += size
+        self._note(pending, columns, sizes, columns.offsets(first))
 
     def give_rows(self) -> None:
         """Give the rows that wait to those who take them."""
@@ -176,7 +175,7 @@ class BlockWriter:
         self, pending: Pending, columns: ObjectColumns, sizes: NDArray[np.int64], offsets: NDArray[np.uint64]
     ) -> None:
         described: dict[int, bytes] = dict(pending.metadata)
-        for index in np.flatnonzero(columns.flags & FLAG_EXTERNAL).tolist():
+        for index in columns.external_positions():
             described[index] = pending.payloads[index]
         hashes = np.frombuffer(pending.hashes, np.uint64)
         self._noted.append(_Noted(columns, sizes, offsets, hashes, described, pending.columns))

@@ -1,6 +1,6 @@
 """Builds a DES v2 archive in one pass: members are collected into blocks, the rest is written at the end.
 
-Memory is bounded: about 4 MiB of members for each block at hand, 13 to 23 bytes a name to know it again, and sorted
+Memory is bounded: about 4 MiB of members for each block at hand, 13 to 53 bytes a name to know it again, and sorted
 runs of rows that spill into temporary files. The same calls with the same identity and time give the same bytes.
 
 What is wrong with one member is a ``ValueError`` or ``TypeError`` that leaves the archive as it was.
@@ -11,16 +11,15 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping
-from itertools import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from xxhash import xxh3_64_intdigest
 
 from des_platform.archive.errors import CorruptArchive
 from des_platform.archive.models import FLAG_EXTERNAL, MAX_NAME_BYTES, ArchiveStats
+from des_platform.archive.name_set import NameSet
 from des_platform.archive.v2.adoption import Adopted, adopt
 from des_platform.archive.v2.block import pack_blob, pack_tombstones
 from des_platform.archive.v2.block_writer import BlockWriter, Pending
@@ -42,8 +41,7 @@ from des_platform.archive.v2.layout import (
     Header,
     hash_name,
 )
-from des_platform.archive.v2.name_set import NameSet
-from des_platform.archive.v2.rows import is_json_object, parse_json, record_size
+from des_platform.archive.v2.rows import hashes_of, is_json_object, parse_json, record_size
 from des_platform.archive.v2.runs import SortedRuns
 from des_platform.archive.v2.tail_writer import Origin, TailWriter
 from des_platform.archive.v2.writing_thread import WritingThread
@@ -315,7 +313,7 @@ class V2Builder:
         lengths = np.fromiter(map(len, payloads), np.int64, len(payloads))
         if name_lengths.min() == 0 or name_lengths.max() > MAX_NAME_BYTES or lengths.max() >= BLOCK_BYTES:
             return False
-        hashes = np.fromiter(map(xxh3_64_intdigest, encoded, repeat(self._seed)), np.uint64, len(encoded))
+        hashes = hashes_of(encoded, self._seed)
         if not self._names.add_all(hashes):
             return False
         self._data_bytes += int(lengths.sum())

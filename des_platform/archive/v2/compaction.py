@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from des_platform.archive.errors import CorruptArchive
 from des_platform.archive.models import FLAG_EXTERNAL
 from des_platform.archive.rewriting import Compaction
-from des_platform.archive.v2.adoption import Adopted, PageArrays, adopt
+from des_platform.archive.v2.adoption import Whole, open_whole
 from des_platform.archive.v2.block import parse_objects, split
 from des_platform.archive.v2.builder import V2Builder
-from des_platform.archive.v2.layout import BLOCK_OBJECTS, Footer, Hint
-from des_platform.archive.v2.rows import hashes_of
-from des_platform.archive.v2.tailed import TailedSource
+from des_platform.archive.v2.layout import BLOCK_OBJECTS
+from des_platform.archive.v2.rows import hashes_of, locations
 from des_platform.archive.v2.verify import right_payloads
 from des_platform.archive.v2.walk import Damage, Window, walk
 
@@ -24,9 +21,8 @@ if TYPE_CHECKING:
     from des_platform.archive.rewriting import Progress
     from des_platform.archive.sink import ByteSink
     from des_platform.archive.source import ByteSource
+    from des_platform.archive.v2.adoption import PageArrays
     from des_platform.archive.v2.walk import Block
-
-_TAIL_BYTES = 64 * 1024
 
 
 class Member(NamedTuple):
@@ -51,31 +47,25 @@ def live_members(source: ByteSource) -> Iterator[Member]:
     Raises:
         CorruptArchive: it is broken.
     """
-    where = repr(source)
-    tail, size = source.read_tail(_TAIL_BYTES)
-    footer = Footer.parse(tail, size, where)
-    pages = PageArrays(TailedSource(source, where, size, tail), Hint.of(footer, size), where)
+    return _members(source, open_whole(source))
+
+
+def _members(source: ByteSource, whole: Whole) -> Iterator[Member]:
+    footer, pages = whole.footer, whole.pages()
     window = Window(source, footer.catalogue_offset)
-    for block in walk(window, footer.archive_id, where):
+    for block in walk(window, footer.archive_id, whole.where):
         if isinstance(block, Damage):
             raise CorruptArchive(f"{block.problem} (bytes {block.start} to {block.end}): recover the archive")
         if block.header.kind == BLOCK_OBJECTS:
-            yield from _live_in(block, window, pages, footer.seed, where)
+            yield from _live_in(block, window, pages, footer.seed, whole.where)
 
 
 def _live_in(block: Block, window: Window, pages: PageArrays, seed: int, where: str) -> Iterator[Member]:
     columns = parse_objects(block.header, block.columns, where)
     names = split(columns.names, columns.name_lengths)
     metadata = split(columns.metadata, columns.metadata_lengths)
-    starts = (
-        np.cumsum(columns.stored_lengths, dtype=np.uint64) - columns.stored_lengths + np.uint64(block.payload_offset)
-    )
-    locations = starts | (columns.flags.astype(np.uint64) << np.uint64(48))
-    hashes = hashes_of(names, seed)
-    at = np.searchsorted(pages.hashes, hashes).clip(max=max(0, len(pages.hashes) - 1))
-    live = np.zeros(len(at), bool)
-    if len(pages.hashes):
-        live = (pages.hashes[at] == hashes) & (pages.locations[at] == locations)
+    starts = columns.offsets(block.payload_offset)
+    live = pages.holds(hashes_of(names, seed), locations(starts, columns.flags))
     for index, right in enumerate(right_payloads(block, columns, window)):
         if live[index]:
             if not right:
@@ -95,13 +85,14 @@ def compact_v2(
     source: ByteSource, sink: ByteSink, archive_id: int | None, created_ms: int | None, progress: Progress | None
 ) -> Compaction:
     """Write the live members anew; the sink is left to be committed."""
-    size = source.read_tail(1)[1]
-    old: Adopted = adopt(source)
-    builder = V2Builder(sink, archive_id=archive_id, created_ms=created_ms, compression_level=None, columns=old.columns)
+    old = open_whole(source)
+    old.check_counts()
+    size, dictionary, columns = old.source.size, old.dictionary(), old.catalogue().user_columns
+    builder = V2Builder(sink, archive_id=archive_id, created_ms=created_ms, compression_level=None, columns=columns)
     try:
-        if old.dictionary:
-            builder.set_dictionary(old.dictionary)
-        for member in live_members(source):
+        if dictionary:
+            builder.set_dictionary(dictionary)
+        for member in _members(source, old):
             try:
                 builder.add_stored(member.name, member.payload, member.metadata, member.flags, member.raw_length)
             except ValueError as error:
@@ -111,6 +102,6 @@ def compact_v2(
         builder.finish()
         if progress:
             progress(size, size)
-        return Compaction(len(builder), old.ordinals - len(builder), size, builder.size)
+        return Compaction(len(builder), old.footer.ordinals - len(builder), size, builder.size)
     finally:
         builder.discard()

@@ -30,14 +30,14 @@ EXTENSION_HEADER = b"\x08\xff\xff\x01\xdf\x01"
 
 _HEADER = struct.Struct("<8sBBBBIQQ")
 _BLOCK = struct.Struct("<4sBBHIIQQQII")
-_PAGE = struct.Struct("<4sIIIQ")
+PAGE_HEADER = struct.Struct("<4sIIIQ")
 _FOOTER = struct.Struct("<QQQIIQQQQQQIIQQQQIIQQ")
 _TRAILER = struct.Struct("<8sB7sQIIII23s")
 _HINT = struct.Struct("<4sIQQQQQQII")
 
 HEADER_BYTES = _HEADER.size
 BLOCK_HEADER_BYTES = _BLOCK.size
-PAGE_HEADER_BYTES = _PAGE.size
+PAGE_HEADER_BYTES = PAGE_HEADER.size
 TRAILER_BYTES = _TRAILER.size
 HINT_BYTES = _HINT.size
 EXTENSION_BYTES = len(EXTENSION_UUID) + _FOOTER.size + TRAILER_BYTES
@@ -52,6 +52,8 @@ PAGE_BYTES = 16_384
 PAGE_ENTRY_BYTES = 24
 PAGE_ENTRIES = (PAGE_BYTES - PAGE_HEADER_BYTES) // PAGE_ENTRY_BYTES
 MAX_OFFSET = 2**48 - 1
+FLAGS_SHIFT = 48
+"""In a page a location has the offset below this bit, and the flags above."""
 MAX_OBJECT_BYTES = 2**32 - 1
 MAX_BLOCK_OBJECTS = 65_536
 MAX_COLUMNS_BYTES = 256 * 1024 * 1024
@@ -352,6 +354,11 @@ def page_of(name_hash: int, page_count: int) -> int:
 def pages_length(page_count: int, count: int) -> int:
     """Return the length of all hash pages: a single one has no padding."""
     return PAGE_HEADER_BYTES + PAGE_ENTRY_BYTES * count if page_count == 1 else PAGE_BYTES * page_count
+
+
+def page_crc(page: memoryview, end: int) -> int:
+    """Return the checksum of a page whose entries end at ``end``: of all up to there but the checksum itself."""
+    return crc32c(page[PAGE_HEADER_BYTES:end], crc32c(page[16:PAGE_HEADER_BYTES], crc32c(page[:12])))
 
 
 def check_pages(page_count: int, count: int, where: str) -> None:

@@ -13,7 +13,8 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING, NamedTuple
 
 from des_platform.archive.errors import CorruptArchive
-from des_platform.archive.v2.layout import MAX_OFFSET, Footer, Header, Hint, hash_name, page_of
+from des_platform.archive.models import TAIL_BYTES
+from des_platform.archive.v2.layout import FLAGS_SHIFT, MAX_OFFSET, Footer, Header, Hint, hash_name, page_of
 from des_platform.archive.v2.pages import PageTable
 from des_platform.archive.v2.tailed import TailedSource
 
@@ -25,11 +26,8 @@ if TYPE_CHECKING:
     from des_platform.archive.source import ByteSource
     from des_platform.archive.v2.pages import Page
 
-TAIL_BYTES = 64 * 1024
-
 _log = logging.getLogger(__name__)
 
-_FLAGS_AT = 48
 _PAGES_AT_ONCE = 1024
 """Of a batch: 16 MiB of pages, whatever the cache's limit."""
 
@@ -209,7 +207,7 @@ class Lookup:
 def place_at(page: Page, at: int) -> Place:
     """Return what an entry of a page says."""
     location = page.locations[at]
-    return Place(location & MAX_OFFSET, page.lengths[at], location >> _FLAGS_AT, page.checksums[at])
+    return Place(location & MAX_OFFSET, page.lengths[at], location >> FLAGS_SHIFT, page.checksums[at])
 
 
 def _search(page: Page, name_hash: int) -> Place | None:

@@ -10,14 +10,15 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
-from crc32c import crc32c
 
 from des_platform.archive.v2.layout import (
     PAGE_BYTES,
     PAGE_ENTRIES,
     PAGE_ENTRY_BYTES,
+    PAGE_HEADER,
     PAGE_HEADER_BYTES,
     PAGE_MAGIC,
+    page_crc,
     page_of,
 )
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     _Entries = tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint32], NDArray[np.uint32]]
     """Hashes, locations, lengths, checksums."""
 
-_HEADER = struct.Struct("<4sIIIQ")
 _CRC = struct.Struct("<I")
 _WIDTHS = (8, 8, 4, 4)
 _AIM = 0.92
@@ -121,10 +121,8 @@ class PageWriter:
                 length = width * (stop - start)
                 view[at : at + length] = column[width * start : width * stop]
                 at += length
-            _HEADER.pack_into(pages, page, PAGE_MAGIC, first + index, stop - start, 0, self._archive_id)
-            crc = crc32c(view[page : page + 12])
-            crc = crc32c(view[page + PAGE_HEADER_BYTES : at], crc32c(view[page + 16 : page + PAGE_HEADER_BYTES], crc))
-            _CRC.pack_into(pages, page + 12, crc)
+            PAGE_HEADER.pack_into(pages, page, PAGE_MAGIC, first + index, stop - start, 0, self._archive_id)
+            _CRC.pack_into(pages, page + 12, page_crc(view[page:], at - page))
         return pages
 
 

@@ -8,11 +8,8 @@ and no lock, and only a page that comes in takes the lock.
 from __future__ import annotations
 
 import logging
-import struct
 import threading
 from typing import TYPE_CHECKING
-
-from crc32c import crc32c
 
 from des_platform.archive.batch import read_ranges
 from des_platform.archive.errors import CorruptArchive
@@ -20,10 +17,12 @@ from des_platform.archive.v2.layout import (
     PAGE_BYTES,
     PAGE_ENTRIES,
     PAGE_ENTRY_BYTES,
+    PAGE_HEADER,
     PAGE_HEADER_BYTES,
     PAGE_MAGIC,
     Hint,
     check_crc,
+    page_crc,
     page_of,
 )
 
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_PAGE = struct.Struct("<4sIIIQ")
 _PAGE_OVERHEAD = 1100
 """The objects around a page's bytes: 1,060 bytes as tracemalloc counts them, most of it the four views."""
 
@@ -81,7 +79,7 @@ def parse_page(raw: bytes, number: int, hint: Hint, where: str) -> Page:
     expected = page_bytes(hint)
     if len(raw) != expected:
         raise CorruptArchive(f"{where} has {len(raw)} bytes instead of {expected}: cut or replaced since opened?")
-    magic, found, count, crc, archive_id = _PAGE.unpack_from(raw)
+    magic, found, count, crc, archive_id = PAGE_HEADER.unpack_from(raw)
     end = PAGE_HEADER_BYTES + PAGE_ENTRY_BYTES * count
     if magic != PAGE_MAGIC or found != number:
         raise CorruptArchive(f"{where} starts with {magic!r} and the number {found}, not {PAGE_MAGIC!r}")
@@ -89,8 +87,7 @@ def parse_page(raw: bytes, number: int, hint: Hint, where: str) -> Page:
         raise CorruptArchive(f"{where} says that it has {count} entries, in an archive of {hint.count} files")
     if archive_id != hint.archive_id:
         raise CorruptArchive(f"{where} belongs to the archive {archive_id:016x}, not to {hint.archive_id:016x}")
-    view = memoryview(raw)
-    check_crc(where, crc, crc32c(view[PAGE_HEADER_BYTES:end], crc32c(view[16:24], crc32c(view[:12]))))
+    check_crc(where, crc, page_crc(memoryview(raw), end))
     if raw[end:].strip(b"\0"):
         raise CorruptArchive(f"{where} has something other than zeros behind its {count} entries")
     page = Page(raw, count)

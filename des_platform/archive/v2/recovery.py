@@ -30,8 +30,8 @@ from des_platform.archive.v2.layout import (
     Header,
 )
 from des_platform.archive.v2.members import parse_dictionary
-from des_platform.archive.v2.rows import external_positions, is_json_object, parse_json, rows_of_block
-from des_platform.archive.v2.verify import right_payloads
+from des_platform.archive.v2.rows import is_json_object, parse_json, rows_of_block
+from des_platform.archive.v2.verify import external_records, right_payloads
 from des_platform.archive.v2.walk import Block, Damage, Window, walk
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ class Rescue:
             if kind == BLOCK_OBJECTS:
                 columns = parse_objects(block.header, block.columns, at)
                 right = right_payloads(block, columns, window)
-                records = (record for _, record in _records(block, columns, window))
+                records = (record for _, record in external_records(block, columns, window))
                 whole = whole and all(right) and _is_readable(columns) and all(map(is_json_object, records))
                 if not whole:
                     names = split(columns.names, columns.name_lengths)
@@ -224,7 +224,7 @@ class Rescue:
         for block in walk(window, survey.archive_id, self._where):
             if isinstance(block, Block) and block.header.kind == BLOCK_OBJECTS:
                 columns = parse_objects(block.header, block.columns, self._where)
-                records = dict(_records(block, columns, window))
+                records = dict(external_records(block, columns, window))
                 rows = rows_of_block(columns, block.payload_offset, records, survey.archive_id or 0, survey.columns)
                 names = split(columns.names, columns.name_lengths)
                 deleted = survey.deleted.dead(names, block.header.first_ordinal)
@@ -289,10 +289,3 @@ def _user_columns(payload: bytes, where: str) -> dict[str, str]:
     except ValueError as error:
         raise CorruptArchive(f"{where}: the schema block: {error}") from error
     return columns
-
-
-def _records(block: Block, columns: ObjectColumns, window: Window) -> Iterator[tuple[int, bytes]]:
-    ends = np.cumsum(columns.stored_lengths, dtype=np.uint64).tolist()
-    for index in external_positions(columns):
-        length = int(columns.stored_lengths[index])
-        yield index, bytes(window.read(block.payload_offset + ends[index] - length, length))

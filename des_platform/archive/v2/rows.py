@@ -14,11 +14,10 @@ import pyarrow as pa
 from xxhash import xxh3_64_intdigest
 
 from des_platform.archive.errors import CorruptArchive
-from des_platform.archive.models import FLAG_EXTERNAL
 from des_platform.archive.v2.block import ObjectColumns, split
 from des_platform.archive.v2.block_writer import strings
 from des_platform.archive.v2.catalogue_writer import CHECKSUM, HASH, USER_TYPES
-from des_platform.archive.v2.layout import MAX_OFFSET
+from des_platform.archive.v2.layout import FLAGS_SHIFT, MAX_OFFSET
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,6 +33,22 @@ def hashes_of(names: Sequence[bytes], seed: int) -> NDArray[np.uint64]:
 def names_of(rows: pa.Table) -> list[bytes]:
     """Return the names of rows as UTF-8."""
     return [name for name in rows.column("name").cast(pa.binary()).to_pylist() if name is not None]
+
+
+def locations(offsets: NDArray[np.uint64], flags: NDArray[np.integer[Any]]) -> NDArray[np.uint64]:
+    """Return offsets and flags as pages have them."""
+    return offsets | (flags.astype(np.uint64) << np.uint64(FLAGS_SHIFT))
+
+
+def locations_of(rows: pa.Table) -> NDArray[np.uint64]:
+    """Return the locations of rows."""
+    return locations(numbers_of(rows, "data_offset").view(np.uint64), numbers_of(rows, "flags"))
+
+
+def numbers_of(rows: pa.Table, column: str) -> NDArray[Any]:
+    """Return a column as an array; what has one chunk is not copied."""
+    values = rows.column(column)
+    return (values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()).to_numpy(zero_copy_only=False)
 
 
 def rows_of_block(
@@ -55,7 +70,6 @@ def rows_of_block(
     Raises:
         CorruptArchive: a name or metadata is not what the format says.
     """
-    ends = np.cumsum(columns.stored_lengths, dtype=np.uint64)
     sizes = columns.raw_lengths.astype(np.int64)
     metadata: list[bytes | None] = [text or None for text in split(columns.metadata, columns.metadata_lengths)]
     for index, record in records.items():
@@ -66,7 +80,7 @@ def rows_of_block(
         return pa.table(
             {
                 "name": strings(columns.names, columns.name_lengths).cast(pa.binary()).cast(pa.string()),
-                "data_offset": (ends - columns.stored_lengths + np.uint64(payload_offset)).view(np.int64),
+                "data_offset": columns.offsets(payload_offset).view(np.int64),
                 "stored_size": columns.stored_lengths.astype(np.int64),
                 "size": sizes,
                 "flags": columns.flags.astype(np.int32),
@@ -78,11 +92,6 @@ def rows_of_block(
         )
     except (ValueError, TypeError, OverflowError) as error:  # Arrow's own are of these kinds
         raise CorruptArchive(f"the block of the payload at {payload_offset} has broken columns: {error}") from error
-
-
-def external_positions(columns: ObjectColumns) -> list[int]:
-    """Return which objects of a block are external."""
-    return [int(index) for index in np.flatnonzero(columns.flags & FLAG_EXTERNAL)]
 
 
 def parse_json(raw: bytes | str) -> dict[str, Any]:

@@ -7,18 +7,18 @@ are held to choose the number of pages.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from crc32c import crc32c
 
 from des_platform.archive.models import FLAG_EXTERNAL
+from des_platform.archive.name_set import NameSet
 from des_platform.archive.v2.catalogue_writer import CHECKSUM, HASH, ROW_GROUP_ROWS, CatalogueWriter
 from des_platform.archive.v2.layout import END_BYTES, EXTENSION_BYTES, EXTENSION_HEADER, PARQUET_MAGIC, Footer
-from des_platform.archive.v2.name_set import NameSet
 from des_platform.archive.v2.page_writer import PageWriter, choose_page_count
-from des_platform.archive.v2.rows import hashes_of, names_of
+from des_platform.archive.v2.rows import hashes_of, locations_of, names_of, numbers_of
 from des_platform.archive.v2.runs import SortedRuns
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 _SEED_STEP = 0x9E3779B97F4A7C15
 _U64 = 2**64
-_FLAGS_SHIFT = np.uint64(48)
 _HALF = np.uint64(32)
 _ROW_GROUP_BYTES = 64 * 1024 * 1024
 
@@ -114,8 +113,8 @@ class TailWriter:
         self._blocks.write([data])
 
     def _add_up(self, rows: pa.Table) -> None:
-        external = (_numbers(rows, "flags") & FLAG_EXTERNAL) != 0
-        sizes, stored_sizes = _numbers(rows, "size"), _numbers(rows, "stored_size")
+        external = (numbers_of(rows, "flags") & FLAG_EXTERNAL) != 0
+        sizes, stored_sizes = numbers_of(rows, "size"), numbers_of(rows, "stored_size")
         self._count += rows.num_rows
         self._stored_bytes += int(stored_sizes.sum())
         self._data_bytes += int(sizes.sum())
@@ -137,7 +136,7 @@ class TailWriter:
                 if page_count:
                     pages = PageWriter(page_count, self._origin.archive_id, lambda page: self._blocks.write([page]))
                     for table in entries.sorted():
-                        pages.write(*(_numbers(table, name) for name in table.column_names))
+                        pages.write(*(numbers_of(table, name) for name in table.column_names))
                     pages.finish()
                     return seed, page_count
             finally:
@@ -149,22 +148,20 @@ class TailWriter:
         high_words = [np.empty(0, np.uint32)]
         seen = NameSet()
         for rows in filter(len, self._rows.tables()):  # all of a table may be deleted
-            hashes = _numbers(rows, HASH)
+            hashes = numbers_of(rows, HASH)
             if rehash:
                 hashes = hashes_of(names_of(rows), seed)
                 if not seen.add_all(hashes):
                     return None
             high_words.append((hashes >> _HALF).astype(np.uint32))
-            flags = _numbers(rows, "flags").astype(np.uint64)
-            offsets = _numbers(rows, "data_offset").view(np.uint64)
             entries.add(
                 pa.table(
                     {
                         # Copies: a column of a spilled run keeps the whole of it in memory, names included.
                         HASH: hashes.copy(),
-                        "location": offsets | (flags << _FLAGS_SHIFT),
-                        "length": _numbers(rows, "stored_size").astype(np.uint32),
-                        CHECKSUM: _numbers(rows, CHECKSUM).copy(),
+                        "location": locations_of(rows),
+                        "length": numbers_of(rows, "stored_size").astype(np.uint32),
+                        CHECKSUM: numbers_of(rows, CHECKSUM).copy(),
                     }
                 )
             )
@@ -178,12 +175,6 @@ class TailWriter:
         footer = footer._replace(parquet_crc=crc32c(end, crc32c(start)))
         archive_size = self._blocks.position + len(start) + END_BYTES
         self._blocks.write([start, footer.pack_extension(archive_size), end])
-
-
-def _numbers(rows: pa.Table, column: str) -> NDArray[Any]:
-    """Return a column as an array; what has one chunk is not copied."""
-    values = rows.column(column)
-    return (values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()).to_numpy(zero_copy_only=False)
 
 
 def _rechunked(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:

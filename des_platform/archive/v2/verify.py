@@ -9,7 +9,7 @@ from crc32c import crc32c
 
 from des_platform.archive.errors import CorruptArchive
 from des_platform.archive.models import FLAG_EXTERNAL, MAX_META_BYTES
-from des_platform.archive.v2.adoption import PageArrays, locations_of
+from des_platform.archive.v2.adoption import PageArrays
 from des_platform.archive.v2.block import check_blob, parse_objects, parse_tombstones, split
 from des_platform.archive.v2.catalogue import Catalogue
 from des_platform.archive.v2.layout import (
@@ -23,9 +23,10 @@ from des_platform.archive.v2.layout import (
     check_crc,
 )
 from des_platform.archive.v2.rows import (
-    external_positions,
     hashes_of,
     is_json_object,
+    locations,
+    locations_of,
     names_of,
     parse_json,
     record_size,
@@ -35,6 +36,8 @@ from des_platform.archive.v2.tailed import TailedSource
 from des_platform.archive.v2.walk import Block, Damage, Window, walk
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pyarrow as pa
     from numpy.typing import NDArray
 
@@ -43,7 +46,6 @@ if TYPE_CHECKING:
     from des_platform.archive.verification import Progress, Verification
 
 _PIECE_BYTES = 8 * 1024 * 1024
-_FLAGS_AT = np.uint64(48)
 
 
 class _Live:
@@ -53,19 +55,17 @@ class _Live:
         self._parts: list[tuple[NDArray[Any], ...]] = []
         self.user_columns: dict[str, str] = {}
 
-    def add(self, hashes: NDArray[np.uint64], columns: ObjectColumns, payload_offset: int, window: Window) -> None:
-        ends = np.cumsum(columns.stored_lengths, dtype=np.uint64)
-        offsets = ends - columns.stored_lengths + np.uint64(payload_offset)
-        locations = offsets | (columns.flags.astype(np.uint64) << _FLAGS_AT)
+    def add(self, hashes: NDArray[np.uint64], columns: ObjectColumns, block: Block, window: Window) -> None:
+        places = locations(columns.offsets(block.payload_offset), columns.flags)
         sizes = columns.raw_lengths.astype(np.int64)
         texts = np.zeros(len(columns), np.uint32)
         if columns.metadata:
             metadata = split(columns.metadata, columns.metadata_lengths)
             texts = np.fromiter(map(crc32c, metadata), np.uint32, len(columns))
-        for index in external_positions(columns):
-            sizes[index] = record_size(bytes(window.read(int(offsets[index]), int(columns.stored_lengths[index]))))
+        for index, record in external_records(block, columns, window):
+            sizes[index] = record_size(record)
             texts[index] = columns.checksums[index]  # the record is what the catalogue has as metadata
-        self._parts.append((hashes, locations, columns.stored_lengths, columns.checksums, sizes, texts))
+        self._parts.append((hashes, places, columns.stored_lengths, columns.checksums, sizes, texts))
 
     def delete(self, hashes: NDArray[np.uint64]) -> int:
         """Take members out; return how many there were."""
@@ -148,7 +148,7 @@ def _check_block(block: Block, window: Window, seed: int, where: str, live: _Liv
     if block.header.kind == BLOCK_OBJECTS:
         columns = parse_objects(block.header, block.columns, at)
         names = split(columns.names, columns.name_lengths)
-        live.add(hashes_of(names, seed), columns, block.payload_offset, window)
+        live.add(hashes_of(names, seed), columns, block, window)
         for name, right in zip(names, right_payloads(block, columns, window), strict=True):
             found.files += right
             if not right:
@@ -179,6 +179,13 @@ def right_payloads(block: Block, columns: ObjectColumns, window: Window) -> list
         ]
     starts = zip([0, *ends], ends, expected, strict=False)
     return [_right(window, block.payload_offset + start, end - start, crc) for start, end, crc in starts]
+
+
+def external_records(block: Block, columns: ObjectColumns, window: Window) -> Iterator[tuple[int, bytes]]:
+    """Iterate over the positions and the records of a block's external objects."""
+    offsets = columns.offsets(block.payload_offset)
+    for index in columns.external_positions():
+        yield index, bytes(window.read(int(offsets[index]), int(columns.stored_lengths[index])))
 
 
 def _right(window: Window, offset: int, length: int, expected: int) -> bool:

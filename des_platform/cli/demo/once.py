@@ -47,9 +47,8 @@ class OnceDriver:
         from des_platform.definitions import defs
         from des_platform.defs.resources import PlatformResource
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", dg.BetaWarning)  # of Dagster's own calls: nothing that a user could mend
-            self._repository: RepositoryDefinition = defs().get_repository_def()
+        warnings.filterwarnings("ignore", category=dg.BetaWarning)  # of Dagster's own calls: nobody could mend them
+        self._repository: RepositoryDefinition = defs().get_repository_def()
         self._instance = instance
         self._resources = {"platform": PlatformResource()}
         self._cursors: dict[str, str | None] = {}

@@ -1,7 +1,7 @@
 """The set of names that an archive holds while it is written: 64-bit hashes in one array, 13 to 53 bytes a name.
 
-A Python set of ten million names takes 1.2 GB; this takes 128 MB. Two different names may share a hash: `add` then says
-so, and the caller compares the names.
+A Python set of ten million names takes 1.2 GB; this takes 128 MB. Which hash is the caller's choice. Two different
+names may share one: `add` then says that it is known, and the caller compares the names.
 """
 
 from __future__ import annotations
