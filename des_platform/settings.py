@@ -11,11 +11,14 @@ from __future__ import annotations
 import tempfile
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 class ConfigurationError(Exception):
@@ -38,6 +41,9 @@ class Settings(BaseSettings):
         queue_url: SQS queue that announces files; empty where files are found by listing alone.
         queue_endpoint: base URL of an SQS-compatible server; empty for AWS.
         landing_bucket: bucket of queue messages that name a file and no bucket.
+        sources: file with further queues, streams, source databases, DataHubs and inventories; empty for none.
+        workers: how many processes share the source databases.
+        worker_index: which of them this one is, from 0; it takes the shards whose number modulo `workers` is its own.
         pg_host: PostgreSQL server of the catalogue, the tables' catalogue and Dagster's storage.
         pg_port: its TCP port.
         pg_user: its user.
@@ -61,6 +67,9 @@ class Settings(BaseSettings):
     queue_url: str = ""
     queue_endpoint: str = ""
     landing_bucket: BucketName = "landing"
+    sources: Path | None = None
+    workers: Annotated[int, Field(ge=1, le=65_536)] = 1
+    worker_index: Annotated[int, Field(ge=0)] = 0
     pg_host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:_-]+$")] = "127.0.0.1"
     pg_port: Annotated[int, Field(ge=1, le=65535)] = 5432
     pg_user: str = "des"
@@ -82,6 +91,12 @@ class Settings(BaseSettings):
             raise ValueError("expected 's3://' or 'file:///FOLDER'")
         return value if value == "s3://" else f"file:///{folder}"
 
+    @model_validator(mode="after")
+    def _a_worker_of_the_workers(self) -> Settings:
+        if self.worker_index >= self.workers:
+            raise ValueError(f"DES_WORKER_INDEX is {self.worker_index}, but there are {self.workers} DES_WORKERS")
+        return self
+
     @cached_property
     def catalog_url(self) -> str:
         """SQLAlchemy URL of the catalogue; it holds the password, so never print it."""
@@ -100,9 +115,13 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        problems = "; ".join(
-            f"DES_{str(problem['loc'][0]).upper()} is wrong: {problem['msg']}"
-            + ("" if "password" in str(problem["loc"][0]) else f" (found {problem['input']!r})")
-            for problem in error.errors()
-        )
+        problems = "; ".join(_told(problem) for problem in error.errors())
         raise ConfigurationError(problems) from None
+
+
+def _told(problem: ErrorDetails) -> str:
+    if not problem["loc"]:  # about several variables at once: its input would be all of them, secrets included
+        return problem["msg"].removeprefix("Value error, ")
+    variable = f"DES_{str(problem['loc'][0]).upper()}"
+    found = "" if "PASSWORD" in variable else f" (found {problem['input']!r})"
+    return f"{variable} is wrong: {problem['msg']}{found}"

@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from des_platform.catalog.tables import dead_letters
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
 _BODY_LIMIT = 1 << 20  # SQS's own limit: a message is kept whole
@@ -23,13 +24,27 @@ _BODY_LIMIT = 1 << 20  # SQS's own limit: a message is kept whole
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """Something that could not be processed."""
+    """Something that could not be processed.
+
+    Attributes:
+        stage: what gave it up.
+        subject: how a person would call it.
+        reason: why it could not be processed.
+        body: what there was to process, where that was a message or a row.
+        dataset: the dataset that it belongs to, where that is known.
+        seq: the inbox row that it is about.
+        origin: name of the configured source that it came from.
+        reference: its identifier in that source.
+    """
 
     stage: str
     subject: str
     reason: str
     body: str | None = None
     dataset: str | None = None
+    seq: int | None = None
+    origin: str | None = None
+    reference: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +59,7 @@ class DeadLetterRow(DeadLetter):
 def add(connection: sa.Connection, *letters: DeadLetter) -> None:
     """Keep dead letters, or count one more attempt of each that is known."""
     # One order for all writers: two that meet the same letters in different orders would deadlock on their rows.
-    for row in sorted(map(_row, letters), key=lambda row: row["fingerprint"] or ""):
+    for row in sorted(map(_row, letters), key=lambda row: str(row["fingerprint"])):
         statement = insert(dead_letters).values(**row)
         statement = statement.on_conflict_do_update(
             index_elements=["fingerprint"],
@@ -53,7 +68,7 @@ def add(connection: sa.Connection, *letters: DeadLetter) -> None:
         connection.execute(statement)
 
 
-def _row(letter: DeadLetter) -> dict[str, str | None]:
+def _row(letter: DeadLetter) -> dict[str, str | int | None]:
     body = None if letter.body is None else _storable(letter.body[:_BODY_LIMIT])
     identity = "\0".join([letter.stage, letter.dataset or "", letter.subject, letter.reason, body or ""])
     return {
@@ -62,6 +77,9 @@ def _row(letter: DeadLetter) -> dict[str, str | None]:
         "subject": _storable(letter.subject),
         "reason": _storable(letter.reason[:4000]),
         "body": body,
+        "seq": letter.seq,
+        "origin": letter.origin,
+        "reference": None if letter.reference is None else _storable(letter.reference),
         "fingerprint": hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest(),
     }
 
@@ -82,6 +100,20 @@ def newest(connection: sa.Connection, limit: int = 50, dataset: str | None = Non
     if dataset is not None:
         statement = statement.where(dead_letters.c.dataset == dataset)
     return [DeadLetterRow(**row) for row in connection.execute(statement).mappings()]
+
+
+def by_ids(connection: sa.Connection, ids: Sequence[int]) -> list[DeadLetterRow]:
+    """Dead letters by their numbers; unknown numbers are left out."""
+    columns = [dead_letters.c[name] for name in DeadLetterRow.__dataclass_fields__]
+    statement = sa.select(*columns).where(dead_letters.c.dead_letter_id.in_(ids))
+    return [
+        DeadLetterRow(**row) for row in connection.execute(statement.order_by(dead_letters.c.dead_letter_id)).mappings()
+    ]
+
+
+def drop(connection: sa.Connection, ids: Sequence[int]) -> int:
+    """Forget dead letters; returns how many there were."""
+    return connection.execute(dead_letters.delete().where(dead_letters.c.dead_letter_id.in_(ids))).rowcount
 
 
 def count(connection: sa.Connection) -> int:

@@ -194,6 +194,13 @@ def mark_ready(
     )
 
 
+def revive(connection: sa.Connection, seqs: Sequence[int]) -> int:
+    """Give files that had failed another chance, by their inbox rows; returns how many there were."""
+    failed = sa.and_(files.c.seq.in_(seqs), files.c.state == "failed")
+    values = {"state": "catalogued", "attempts": 0, "last_error": None, "updated_at": sa.func.now()}
+    return connection.execute(files.update().where(failed).values(values)).rowcount
+
+
 def record_failure(connection: sa.Connection, file_id: int, error: str) -> bool:
     """Count an error against a file.
 

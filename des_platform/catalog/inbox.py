@@ -129,6 +129,12 @@ def record_failure(connection: sa.Connection, seq: int) -> bool:
     return connection.scalar(statement) == "dead"
 
 
+def revive(connection: sa.Connection, seqs: Sequence[int]) -> int:
+    """Give rows that are dead another chance; returns how many there were."""
+    dead = sa.and_(inbox.c.seq.in_(seqs), inbox.c.state == "dead")
+    return connection.execute(inbox.update().where(dead).values(state="pending", attempts=0)).rowcount
+
+
 def backlog(connection: sa.Connection, dataset: str, limit: int) -> list[Backlog]:
     """The partitions of a dataset that have pending rows, the one that waits longest first."""
     statement = (

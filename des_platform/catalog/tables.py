@@ -5,7 +5,8 @@ Invariants that the database itself holds:
 * a file is recorded once: `(bucket, key, etag)` is unique in the inbox and among the files, whatever announced it;
 * a DES name belongs to one file, and a file to at most one container;
 * a shard has at most one published container;
-* a fencing token only grows.
+* a fencing token only grows;
+* a row of a source database stands in the ledger once, a deletion is recorded once.
 
 The migrations in `migrations/` create what stands here; a test compares the two.
 """
@@ -51,6 +52,7 @@ inbox = sa.Table(
     sa.Column("etag", sa.Text, nullable=False),
     sa.Column("claimed_size", sa.BigInteger),
     sa.Column("source", sa.Text, nullable=False),
+    sa.Column("name", sa.Text),
     sa.Column("state", sa.Text, nullable=False, server_default="pending"),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("received_at", _timestamp, nullable=False, server_default=_now),
@@ -176,8 +178,67 @@ dead_letters = sa.Table(
     sa.Column("subject", sa.Text, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("body", sa.Text),
+    sa.Column("seq", sa.BigInteger, sa.ForeignKey(inbox.c.seq)),
+    sa.Column("origin", sa.Text),
+    sa.Column("reference", sa.Text),
     sa.Column("fingerprint", sa.Text, nullable=False, unique=True),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="1"),
     sa.Column("created_at", _timestamp, nullable=False, server_default=_now),
     sa.Column("last_seen_at", _timestamp, nullable=False, server_default=_now),
+)
+
+source_rows = sa.Table(
+    "source_rows",
+    metadata,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("row_id", sa.Text, primary_key=True),
+    sa.Column("seq", sa.BigInteger, sa.ForeignKey(inbox.c.seq)),
+    sa.Column("error", sa.Text),
+    sa.Column("state", sa.Text, nullable=False, server_default="open"),
+    sa.Column("claimed_at", _timestamp, nullable=False, server_default=_now),
+    sa.CheckConstraint("state IN ('open', 'closed')", name="state"),
+)
+# What waits to be written back or renewed: the index stays as small as the work in hand.
+sa.Index(
+    "source_rows_open_idx",
+    source_rows.c.source,
+    source_rows.c.claimed_at,
+    postgresql_where=source_rows.c.state == sa.literal_column("'open'"),
+)
+
+checkpoints = sa.Table(
+    "checkpoints",
+    metadata,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("part", sa.Text, primary_key=True),
+    sa.Column("position", sa.Text, nullable=False),
+    sa.Column("updated_at", _timestamp, nullable=False, server_default=_now),
+)
+
+removals = sa.Table(
+    "removals",
+    metadata,
+    sa.Column("removal_id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("bucket", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("removed_at", _timestamp, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("received_at", _timestamp, nullable=False, server_default=_now),
+    sa.UniqueConstraint("bucket", "key", "removed_at"),
+)
+
+counters = sa.Table(
+    "counters",
+    metadata,
+    sa.Column("metric", sa.Text, primary_key=True),
+    sa.Column("labels", JSONB, primary_key=True),
+    sa.Column("slot", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("value", sa.Double, nullable=False),
+)
+
+naming_nodes = sa.Table(
+    "naming_nodes",
+    metadata,
+    sa.Column("node", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("reserved_until_ms", sa.BigInteger, nullable=False),
 )

@@ -156,7 +156,9 @@ def _settle(connection: sa.Connection, proven: _Proven, report: CompressionRepor
     if proven.choice is None:
         report.failed += 1
         if files.record_failure(connection, file.file_id, proven.problem or ""):
-            letter = DeadLetter("compressed_objects", file.subject, proven.problem or "", dataset=file.dataset)
+            letter = DeadLetter(
+                "compressed_objects", file.subject, proven.problem or "", dataset=file.dataset, seq=file.seq
+            )
             dead_letters.add(connection, letter)
         return
     codec = proven.choice.codec.name if proven.object_key else "store"

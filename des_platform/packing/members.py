@@ -87,7 +87,9 @@ class Unreadable:
         """Count the attempt; after the last one the file is a dead letter."""
         with catalog.begin() as connection:
             if files.record_failure(connection, self.file.file_id, self.problem):
-                letter = DeadLetter("des_shards", self.file.subject, self.problem, dataset=self.file.dataset)
+                letter = DeadLetter(
+                    "des_shards", self.file.subject, self.problem, dataset=self.file.dataset, seq=self.file.seq
+                )
                 dead_letters.add(connection, letter)
 
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from des_platform.catalog import dead_letters, inbox
-from des_platform.sources.drain import DrainReport, drain
+from des_platform.sources.drain import drain
 from des_platform.sources.events import s3_event
 from des_platform_tests.platform import DAY, LANDING, noon
 
 if TYPE_CHECKING:
     from des_platform.catalog.dead_letters import DeadLetterRow
     from des_platform.sources.queue import Queue
+    from des_platform.sources.source import DrainReport
     from des_platform_tests.platform import Platform
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from des_platform.sources.drain import DrainReport
+    from des_platform.sources.source import DrainReport
     from des_platform_tests.platform import Platform
     from des_platform_tests.sources.support import Post
 
