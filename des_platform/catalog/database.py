@@ -7,7 +7,6 @@ lends it, so a restarted server costs one reconnect, not an error.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -17,7 +16,6 @@ from des_platform.catalog.tables import SCHEMA
 from des_platform.settings import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from types import TracebackType
 
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
     from des_platform.settings import Settings
 
 _MIGRATION_LOCK = 0x0DE5_0001
-_NODE_LOCK = 0x0DE5_0002
-NODES = 256
 
 
 class Catalog:
@@ -65,25 +61,6 @@ class Catalog:
     def begin(self) -> AbstractContextManager[sa.Connection]:
         """A connection inside a transaction: committed at the end of `with`, rolled back on an exception."""
         return self.engine.begin()
-
-    @contextmanager
-    def leased_node(self) -> Iterator[int]:
-        """Hold a naming node id that no other process on this database holds, as long as the context lasts.
-
-        The id is a session-level advisory lock: it comes back by itself when the process or its connection dies.
-
-        Raises:
-            RuntimeError: all 256 ids are taken.
-        """
-        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            for node in range(NODES):
-                if connection.scalar(sa.select(sa.func.pg_try_advisory_lock(_NODE_LOCK, node))):
-                    try:
-                        yield node
-                    finally:
-                        connection.execute(sa.select(sa.func.pg_advisory_unlock(_NODE_LOCK, node)))
-                    return
-        raise RuntimeError(f"all {NODES} naming nodes are taken: {NODES} processes mint names at once; run fewer")
 
     def close(self) -> None:
         """Close every connection."""

@@ -8,7 +8,7 @@ second claimer skips them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import sqlalchemy as sa
@@ -26,7 +26,18 @@ MAX_ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True)
 class InboxEntry:
-    """A file as announced: `claimed_size` is the announcer's word, not yet checked."""
+    """A file as announced.
+
+    Attributes:
+        dataset: the dataset that takes it.
+        day: its partition's day (UTC).
+        bucket: where it is.
+        key: its key there.
+        etag: the version that was announced.
+        claimed_size: bytes; the announcer's word, not yet checked.
+        source: what announced it.
+        name: the DES name that its source has given it already; the announcer's word, not yet checked.
+    """
 
     dataset: str
     day: date
@@ -35,6 +46,7 @@ class InboxEntry:
     etag: str
     claimed_size: int | None
     source: str
+    name: str | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +76,16 @@ def record(connection: sa.Connection, entries: Sequence[InboxEntry]) -> int:
     columns = ("dataset", "day", "bucket", "key", "etag", "claimed_size", "source")
     # One order for all writers: two that insert the same rows in different orders would deadlock on the unique index.
     rows = [
-        {column: getattr(entry, column) for column in columns}
+        {column: getattr(entry, column) for column in columns} | {"name": _storable(entry.name)}
         for entry in sorted(entries, key=lambda entry: (entry.bucket, entry.key, entry.etag))
     ]
     statement = insert(inbox).on_conflict_do_nothing(index_elements=["bucket", "key", "etag"]).returning(inbox.c.seq)
     return len(connection.execute(statement, rows).all())
+
+
+def _storable(name: str | None) -> str | None:
+    # A name from outside may hold what PostgreSQL's text does not; whoever checks it refuses what becomes of it.
+    return None if name is None else name.replace("\0", "\ufffd").encode("utf-8", "backslashreplace").decode()
 
 
 def claim(connection: sa.Connection, dataset: str, day: date, *, after: int, limit: int) -> list[InboxRow]:
@@ -91,6 +108,7 @@ def claim(connection: sa.Connection, dataset: str, day: date, *, after: int, lim
             inbox.c.etag,
             inbox.c.claimed_size,
             inbox.c.source,
+            inbox.c.name,
         )
         .where(inbox.c.dataset == dataset, inbox.c.day == day, inbox.c.state == "pending", inbox.c.seq > after)
         .order_by(inbox.c.seq)

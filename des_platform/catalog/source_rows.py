@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from des_platform.catalog import files as file_rows
 from des_platform.catalog import inbox as inbox_rows
 from des_platform.catalog.tables import files, inbox, source_rows
 
@@ -62,7 +63,9 @@ def open_rows(connection: sa.Connection, source: str, rows: Sequence[SourceRow])
             for row in sorted(rows, key=lambda row: row.row_id)
         ],
     )
-    inbox_rows.revive(connection, [row.seq for row in rows if row.seq is not None])
+    seqs = [row.seq for row in rows if row.seq is not None]
+    inbox_rows.revive(connection, seqs)
+    file_rows.revive(connection, seqs)
 
 
 def settled(connection: sa.Connection, source: str, limit: int) -> list[SettledRow]:
