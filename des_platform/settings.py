@@ -40,6 +40,8 @@ class Settings(BaseSettings):
         s3_region: region of the S3 and SQS clients.
         queue_url: SQS queue that announces files; empty where files are found by listing alone.
         queue_endpoint: base URL of an SQS-compatible server; empty for AWS.
+        queue_wait_seconds: how long a tick of the queue sensor waits at an empty queue for a message (long polling).
+            Ticks begin every 5 s, so just below that somebody nearly always waits, and a file is in the inbox at once.
         landing_bucket: bucket of queue messages that name a file and no bucket.
         sources: file with further queues, streams, source databases, DataHubs and inventories; empty for none.
         workers: how many processes share the source databases.
@@ -55,6 +57,8 @@ class Settings(BaseSettings):
         listing_seconds: pause between two listings of the buckets.
         lease_seconds: life of a shard's lease without renewal.
         threads: objects read and written at once inside one asset.
+        metrics_port: TCP port of `des metrics`.
+        metrics_key: what a scraper must send where the metrics are served to other machines.
         scratch: folder for archives while they are built; one shard's small files at a time.
     """
 
@@ -66,6 +70,7 @@ class Settings(BaseSettings):
     s3_region: str = "us-east-1"
     queue_url: str = ""
     queue_endpoint: str = ""
+    queue_wait_seconds: Annotated[int, Field(ge=0, le=20)] = 4
     landing_bucket: BucketName = "landing"
     sources: Path | None = None
     workers: Annotated[int, Field(ge=1, le=65_536)] = 1
@@ -81,6 +86,8 @@ class Settings(BaseSettings):
     listing_seconds: Annotated[int, Field(ge=5)] = 60
     lease_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
     threads: Annotated[int, Field(ge=1, le=256)] = 8
+    metrics_port: Annotated[int, Field(ge=1, le=65535)] = 9101
+    metrics_key: SecretStr = SecretStr("")
     scratch: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
 
     @field_validator("store_url")
@@ -123,5 +130,6 @@ def _told(problem: ErrorDetails) -> str:
     if not problem["loc"]:  # about several variables at once: its input would be all of them, secrets included
         return problem["msg"].removeprefix("Value error, ")
     variable = f"DES_{str(problem['loc'][0]).upper()}"
-    found = "" if "PASSWORD" in variable else f" (found {problem['input']!r})"
+    secret = Settings.model_fields[str(problem["loc"][0])].annotation is SecretStr
+    found = "" if secret else f" (found {problem['input']!r})"
     return f"{variable} is wrong: {problem['msg']}{found}"

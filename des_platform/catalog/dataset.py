@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from des_platform.settings import BucketName  # noqa: TC001 - pydantic reads it at run time
+from des_platform.settings import BucketName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,13 +7,14 @@ no noise.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from des_platform.catalog.tables import dead_letters
+from des_platform.catalog.text import storable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +57,9 @@ class DeadLetterRow(DeadLetter):
     last_seen_at: datetime | None = None
 
 
+_COLUMNS = [dead_letters.c[field.name] for field in fields(DeadLetterRow)]
+
+
 def add(connection: sa.Connection, *letters: DeadLetter) -> None:
     """Keep dead letters, or count one more attempt of each that is known."""
     # One order for all writers: two that meet the same letters in different orders would deadlock on their rows.
@@ -69,46 +73,35 @@ def add(connection: sa.Connection, *letters: DeadLetter) -> None:
 
 
 def _row(letter: DeadLetter) -> dict[str, str | int | None]:
-    body = None if letter.body is None else _storable(letter.body[:_BODY_LIMIT])
+    body = None if letter.body is None else storable(letter.body[:_BODY_LIMIT])
     identity = "\0".join([letter.stage, letter.dataset or "", letter.subject, letter.reason, body or ""])
     return {
         "stage": letter.stage,
         "dataset": letter.dataset,
-        "subject": _storable(letter.subject),
-        "reason": _storable(letter.reason[:4000]),
+        "subject": storable(letter.subject),
+        "reason": storable(letter.reason[:4000]),
         "body": body,
         "seq": letter.seq,
         "origin": letter.origin,
-        "reference": None if letter.reference is None else _storable(letter.reference),
+        "reference": None if letter.reference is None else storable(letter.reference),
         "fingerprint": hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest(),
     }
 
 
-def _storable(text: str) -> str:
-    # PostgreSQL's text holds neither NUL nor the lone surrogates that stand for bytes which are not UTF-8.
-    return text.replace("\0", "\ufffd").encode("utf-8", "backslashreplace").decode()
-
-
-def newest(connection: sa.Connection, limit: int = 50, dataset: str | None = None) -> list[DeadLetterRow]:
-    """The dead letters seen last."""
-    columns = [dead_letters.c[name] for name in DeadLetterRow.__dataclass_fields__]
-    statement = (
-        sa.select(*columns)
-        .order_by(dead_letters.c.last_seen_at.desc(), dead_letters.c.dead_letter_id.desc())
-        .limit(limit)
-    )
-    if dataset is not None:
-        statement = statement.where(dead_letters.c.dataset == dataset)
-    return [DeadLetterRow(**row) for row in connection.execute(statement).mappings()]
+def newest(
+    connection: sa.Connection, limit: int = 50, *, dataset: str | None = None, stage: str | None = None
+) -> list[DeadLetterRow]:
+    """The dead letters seen last, of everything or of one dataset or stage."""
+    statement = _filtered(sa.select(*_COLUMNS), dataset, stage)
+    statement = statement.order_by(dead_letters.c.last_seen_at.desc(), dead_letters.c.dead_letter_id.desc())
+    return [DeadLetterRow(**row) for row in connection.execute(statement.limit(limit)).mappings()]
 
 
 def by_ids(connection: sa.Connection, ids: Sequence[int]) -> list[DeadLetterRow]:
     """Dead letters by their numbers; unknown numbers are left out."""
-    columns = [dead_letters.c[name] for name in DeadLetterRow.__dataclass_fields__]
-    statement = sa.select(*columns).where(dead_letters.c.dead_letter_id.in_(ids))
-    return [
-        DeadLetterRow(**row) for row in connection.execute(statement.order_by(dead_letters.c.dead_letter_id)).mappings()
-    ]
+    statement = sa.select(*_COLUMNS).where(dead_letters.c.dead_letter_id.in_(ids))
+    rows = connection.execute(statement.order_by(dead_letters.c.dead_letter_id)).mappings()
+    return [DeadLetterRow(**row) for row in rows]
 
 
 def drop(connection: sa.Connection, ids: Sequence[int]) -> int:
@@ -116,6 +109,13 @@ def drop(connection: sa.Connection, ids: Sequence[int]) -> int:
     return connection.execute(dead_letters.delete().where(dead_letters.c.dead_letter_id.in_(ids))).rowcount
 
 
-def count(connection: sa.Connection) -> int:
+def count(connection: sa.Connection, *, dataset: str | None = None, stage: str | None = None) -> int:
     """How many dead letters there are."""
-    return connection.scalar(sa.select(sa.func.count()).select_from(dead_letters)) or 0
+    statement = sa.select(sa.func.count()).select_from(dead_letters)
+    return connection.scalar(_filtered(statement, dataset, stage)) or 0
+
+
+def _filtered(statement: sa.Select[Any], dataset: str | None, stage: str | None) -> sa.Select[Any]:
+    if dataset is not None:
+        statement = statement.where(dead_letters.c.dataset == dataset)
+    return statement if stage is None else statement.where(dead_letters.c.stage == stage)

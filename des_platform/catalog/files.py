@@ -8,7 +8,7 @@ its source bucket is the only one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from des_platform.catalog.tables import files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import date
 
 MAX_ATTEMPTS = 3
@@ -24,7 +24,7 @@ MAX_ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True)
 class NewFile:
-    """A file to catalogue: read once, so size (bytes) and SHA-256 (hex) are facts."""
+    """A file to catalogue: read once, so size (bytes) and SHA-256 (hex) are facts; `meta` is its source's word."""
 
     seq: int
     dataset: str
@@ -36,6 +36,7 @@ class NewFile:
     sha256: str
     name: str
     shard: int
+    meta: Mapping[str, object] | None = field(default=None, kw_only=True, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class Totals:
     failed: int
 
 
-_COLUMNS = [files.c[field.name] for field in fields(FileRow)]
+_COLUMNS = [files.c[column.name] for column in fields(FileRow)]
 
 
 def _rows(connection: sa.Connection, statement: sa.Select[Any]) -> list[FileRow]:
@@ -95,8 +96,18 @@ def insert_new(connection: sa.Connection, new: Sequence[NewFile]) -> None:
     """Catalogue files; their inbox rows are locked by this transaction, so nobody else does."""
     if new:
         connection.execute(
-            files.insert(), [{field.name: getattr(row, field.name) for field in fields(NewFile)} for row in new]
+            files.insert(), [{column.name: getattr(row, column.name) for column in fields(NewFile)} for row in new]
         )
+
+
+def lock_names(connection: sa.Connection) -> None:
+    """Let one transaction at a time use names that it has not minted; the next one sees what this one commits."""
+    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended("names", 0))))
+
+
+def names_in_use(connection: sa.Connection, names: Sequence[str]) -> set[str]:
+    """Those of the names that files bear already."""
+    return set(connection.scalars(sa.select(files.c.name).where(files.c.name.in_(names)))) if names else set()
 
 
 def by_name(connection: sa.Connection, name: str) -> FileRow | None:

@@ -15,9 +15,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from des_platform.catalog.tables import inbox
+from des_platform.catalog.text import storable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import date
 
 
@@ -37,6 +38,7 @@ class InboxEntry:
         claimed_size: bytes; the announcer's word, not yet checked.
         source: what announced it.
         name: the DES name that its source has given it already; the announcer's word, not yet checked.
+        meta: what else its source knows of it; goes into the archive with it.
     """
 
     dataset: str
@@ -47,6 +49,7 @@ class InboxEntry:
     claimed_size: int | None
     source: str
     name: str | None = field(default=None, kw_only=True)
+    meta: Mapping[str, object] | None = field(default=None, kw_only=True, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +79,18 @@ def record(connection: sa.Connection, entries: Sequence[InboxEntry]) -> int:
     columns = ("dataset", "day", "bucket", "key", "etag", "claimed_size", "source")
     # One order for all writers: two that insert the same rows in different orders would deadlock on the unique index.
     rows = [
-        {column: getattr(entry, column) for column in columns} | {"name": _storable(entry.name)}
+        {column: getattr(entry, column) for column in columns}
+        | {"name": None if entry.name is None else storable(entry.name), "meta": _storable(entry.meta)}
         for entry in sorted(entries, key=lambda entry: (entry.bucket, entry.key, entry.etag))
     ]
     statement = insert(inbox).on_conflict_do_nothing(index_elements=["bucket", "key", "etag"]).returning(inbox.c.seq)
     return len(connection.execute(statement, rows).all())
 
 
-def _storable(name: str | None) -> str | None:
-    # A name from outside may hold what PostgreSQL's text does not; whoever checks it refuses what becomes of it.
-    return None if name is None else name.replace("\0", "\ufffd").encode("utf-8", "backslashreplace").decode()
+def _storable(meta: Mapping[str, object] | None) -> dict[str, object] | None:
+    if meta is None:
+        return None
+    return {storable(name): storable(value) if isinstance(value, str) else value for name, value in meta.items()}
 
 
 def claim(connection: sa.Connection, dataset: str, day: date, *, after: int, limit: int) -> list[InboxRow]:
@@ -109,6 +114,7 @@ def claim(connection: sa.Connection, dataset: str, day: date, *, after: int, lim
             inbox.c.claimed_size,
             inbox.c.source,
             inbox.c.name,
+            inbox.c.meta,
         )
         .where(inbox.c.dataset == dataset, inbox.c.day == day, inbox.c.state == "pending", inbox.c.seq > after)
         .order_by(inbox.c.seq)
@@ -175,6 +181,19 @@ def unknown(connection: sa.Connection, bucket: str, identities: Sequence[tuple[s
         sa.select(inbox.c.key, inbox.c.etag).where(inbox.c.bucket == bucket, inbox.c.key.in_(keys))
     )
     return set(identities) - {(key, etag) for key, etag in known}
+
+
+def seqs(connection: sa.Connection, identities: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], int]:
+    """The sequence numbers of files by bucket, key and etag; those that the inbox does not hold are left out."""
+    wanted = set(identities)
+    found: dict[tuple[str, str, str], int] = {}
+    for bucket in {bucket for bucket, _, _ in wanted}:
+        keys = [key for in_bucket, key, _ in wanted if in_bucket == bucket]
+        rows = connection.execute(
+            sa.select(inbox.c.key, inbox.c.etag, inbox.c.seq).where(inbox.c.bucket == bucket, inbox.c.key.in_(keys))
+        )
+        found |= {(bucket, key, etag): seq for key, etag, seq in rows if (bucket, key, etag) in wanted}
+    return found
 
 
 def tally(connection: sa.Connection, dataset: str | None = None, day: date | None = None) -> dict[str, int]:

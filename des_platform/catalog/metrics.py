@@ -48,6 +48,7 @@ METRICS: dict[str, Metric] = {
     "des_ingest_removals_total": Metric("Deletions that events announced.", ("source",)),
     "des_ingest_dead_letters_total": Metric("What sources told and nobody could process.", ("source",)),
     "des_ingest_drain_duration_seconds": Metric("One draining of a source.", ("source",), _SECONDS),
+    "des_source_backlog": Metric("What waited in a source after its last draining.", ("source", "where")),
     "des_packer_files_packed_total": Metric("Files whose archive was published.", ("shard_id",)),
     "des_packer_bytes_packed_total": Metric("Bytes of the files whose archive was published.", ("shard_id",)),
     "des_shard_lock_conflicts_total": Metric("Shards whose lease another writer held.", ("shard_id",)),
@@ -66,7 +67,7 @@ METRICS: dict[str, Metric] = {
     "des_marker_rate_limit_ops_per_sec": Metric("Rows a second that the marker may deal with."),
     "des_marker_batch_stats": Metric("The marker's last batch.", ("metric",)),
     "des_marker_batch_duration_seconds": Metric("One batch of the marker.", (), _SECONDS),
-    "des_marker_entry_latency_ms": Metric("From the creation of a row to its mark.", (), _MILLISECONDS),
+    "des_marker_entry_latency_ms": Metric("From the choice of a row to the commit of its mark.", (), _MILLISECONDS),
 }
 
 
@@ -86,7 +87,7 @@ class Counts:
         self._values: defaultdict[tuple[str, str], float] = defaultdict(float)
         self._gauges: dict[tuple[str, str], float] = {}
 
-    def add(self, metric: str, by: float = 1, **labels: str) -> None:
+    def add(self, metric: str, by: float = 1, /, **labels: str) -> None:
         """Increment a counter.
 
         Args:
@@ -100,7 +101,7 @@ class Counts:
         _check(metric, labels)
         self._values[metric, _key(labels)] += by
 
-    def observe(self, metric: str, value: float, **labels: str) -> None:
+    def observe(self, metric: str, value: float, /, **labels: str) -> None:
         """Enter a value into a histogram.
 
         Raises:
@@ -108,13 +109,12 @@ class Counts:
         """
         _check(metric, labels)
         for bound in METRICS[metric].buckets:
-            if value <= bound:
-                self._values[f"{metric}_bucket", _key({**labels, "le": f"{bound:g}"})] += 1
+            self._values[f"{metric}_bucket", _key({**labels, "le": f"{bound:g}"})] += value <= bound
         self._values[f"{metric}_bucket", _key({**labels, "le": "+Inf"})] += 1
         self._values[f"{metric}_sum", _key(labels)] += value
         self._values[f"{metric}_count", _key(labels)] += 1
 
-    def set(self, metric: str, value: float, **labels: str) -> None:
+    def set(self, metric: str, value: float, /, **labels: str) -> None:
         """Set a gauge.
 
         Raises:

@@ -10,14 +10,24 @@ import sys
 import typer
 
 from des_platform.cli.archive.app import app as archive
-from des_platform.cli.dead_letters import dead_letters
+from des_platform.cli.datahub import app as datahub
+from des_platform.cli.dead_letters import app as dead_letters
 from des_platform.cli.demo.command import demo
+from des_platform.cli.drain import drain
+from des_platform.cli.generate import generate
 from des_platform.cli.get import get
+from des_platform.cli.mark import mark
+from des_platform.cli.metrics import metrics
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(demo)
 app.command()(get)
-app.command("dead-letters")(dead_letters)
+app.command()(generate)
+app.command()(drain)
+app.command()(mark)
+app.command()(metrics)
+app.add_typer(dead_letters, name="dead-letters")
+app.add_typer(datahub, name="datahub")
 app.add_typer(archive, name="archive")
 
 
@@ -50,6 +60,7 @@ def _mendable() -> tuple[type[Exception], ...]:
         UnsupportedByStore,
     )
     from des_platform.settings import ConfigurationError
+    from des_platform.sources.source import SourceUnavailable
 
     damage = (CorruptArchive, CorruptStream, IntegrityError, ObjectNotFound, PreconditionFailed, UnsupportedVersion)
-    return (ConfigurationError, DemoError, StoreUnavailable, UnsupportedByStore, *damage)
+    return (ConfigurationError, DemoError, SourceUnavailable, StoreUnavailable, UnsupportedByStore, *damage)

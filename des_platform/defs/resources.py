@@ -18,14 +18,15 @@ from des_platform.packing.pack import Packer
 from des_platform.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from des_platform.catalog.dataset import Dataset
     from des_platform.lake.tables import Lake
-    from des_platform.sources.queue import Queue
+    from des_platform.sources.recording import Recorder
 
 
 class PlatformResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Catalogue, object store, queue and lake, as the `DES_*` variables of the process set them."""
+    """Catalogue, object store, sources and lake, as the `DES_*` variables of the process set them."""
 
     _settings: Settings = PrivateAttr()
     _catalog: Catalog = PrivateAttr()
@@ -85,12 +86,11 @@ class PlatformResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             self._catalog, self._buckets, self.reader, settings.scratch, settings.lease_seconds, settings.threads
         )
 
-    @property
-    def queue(self) -> Queue | None:
-        """The queue, or None where files are found by listing alone."""
-        from des_platform.sources.queue import Queue
+    def recorder(self, datasets: Sequence[Dataset]) -> Recorder:
+        """Records what sources tell of the files of some datasets."""
+        from des_platform.sources.recording import Recorder
 
-        return Queue(self._settings) if self._settings.queue_url else None
+        return Recorder(self._catalog, self._buckets, datasets)
 
 
 @dg.definitions

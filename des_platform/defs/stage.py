@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from dagster._core.definitions.repository_definition import RepositoryDefinition
 
 DATASET_METADATA = "des/dataset"
+INBOX = dg.AssetKey("inbox")
 OBJECT_STORE_POOL = "object_store"
+# Dagster's daemon looks at its sensors every 5 s. One that asks for 5 s is told at every other look that they are not
+# over, by a few milliseconds, and ticks every 10 s; one that asks for less ticks at every look.
+EVERY_LOOK_SECONDS = 1
 # A range of partitions is one run: Dagster's cost is per run (3 CPU-seconds with its default launcher).
 RANGE_IN_ONE_RUN = dg.BackfillPolicy.single_run()
 RETRY = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL)

@@ -38,6 +38,7 @@ MAX_WAIT_SECONDS = 2.0
 """How long a minter that has borrowed all it may waits for the clock before it gives up."""
 
 _SEQUENCES_PER_MS = 256
+_SHOWN_CHARS = 80
 _BYTE_HEX = [f"{byte:02X}" for byte in range(256)]
 _PREFIX = re.compile(r"[A-Za-z0-9]+")
 _NAME = re.compile(r"([A-Za-z0-9]+)_([0-9]{4})([0-9]{2})([0-9]{2})_\(([0-9A-F]{12})_([0-9A-F]{2})\)")
@@ -187,8 +188,9 @@ def parse_name(name: str) -> DesName:
     """
     match = _NAME.fullmatch(name)
     if match is None:
+        shown = repr(name[:_SHOWN_CHARS]) + ("..." if len(name) > _SHOWN_CHARS else "")
         raise ValueError(
-            f"{name!r} is not a snowflake name: expected <prefix>_YYYYMMDD_(FFFFFFFFFFFF_CC) in upper-case hex"
+            f"{shown} is not a snowflake name: expected <prefix>_YYYYMMDD_(FFFFFFFFFFFF_CC) in upper-case hex"
         )
     prefix, year, month, day_of_month, value_hex, checksum_hex = match.groups()
     try:

@@ -63,7 +63,8 @@ class Member:
     def add_to(self, writer: DesWriter) -> None:
         """Add the file to an archive."""
         file = self.file
-        meta: dict[str, object] = {"bucket": file.bucket, "key": file.key, "etag": file.etag}
+        # The platform's own words come last: what a source calls its columns must not shadow them.
+        meta: dict[str, object] = {**(file.meta or {}), "bucket": file.bucket, "key": file.key, "etag": file.etag}
         if self.codec is None:
             meta["sha256"] = file.sha256
         else:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +28,8 @@ from des_platform.archive import CorruptArchive, DesReader, DesWriter, FileSourc
 from des_platform.archive.verification import verify
 from des_platform.catalog import containers, files, leases
 from des_platform.catalog.containers import NewContainer
+from des_platform.catalog.leases import LeaseLost
+from des_platform.catalog.metrics import Counts
 from des_platform.files.reader import member, verified
 from des_platform.naming import shard_label
 from des_platform.objectstore import IntegrityError, ObjectNotFound, PreconditionFailed
@@ -106,10 +109,24 @@ class Packer:
         report = PackReport()
         if self._up_to_date(dataset, day, shard, report):
             return report
-        with leases.held(self.catalog, f"{dataset.name}/{day}/{shard}", seconds=self.lease_seconds) as lease:
-            if not self._up_to_date(dataset, day, shard, report):
-                self._build(dataset, day, shard, lease, report)
+        started = time.monotonic()
+        label = shard_label(shard, dataset.shard_bits)
+        counts = Counts()
+        try:
+            with leases.held(self.catalog, f"{dataset.name}/{day}/{shard}", seconds=self.lease_seconds) as lease:
+                if not self._up_to_date(dataset, day, shard, report):
+                    self._build(dataset, day, shard, lease, report)
+        except LeaseLost:
+            counts.add("des_shard_lock_conflicts_total", shard_id=label)
+            self._count(counts)
+            raise
+        counts.observe("des_packer_loop_duration_seconds", time.monotonic() - started, shard_id=label)
+        self._count(counts)
         return report
+
+    def _count(self, counts: Counts) -> None:
+        with self.catalog.begin() as connection:
+            counts.write(connection)
 
     def _up_to_date(self, dataset: Dataset, day: date, shard: int, report: PackReport) -> bool:
         with self.catalog.begin() as connection:
@@ -137,15 +154,23 @@ class Packer:
                 return
             hint = _prove(path, packed)
             new = self._upload(path, dataset, day, shard, packed, hint)
-        with self.catalog.begin() as connection:
-            report.container = containers.publish(connection, new, lease)
-            names = [row.name for row in packed]
-            files.mark_packed(connection, dataset.name, day, shard, names, report.container.container_id)
-        report.count(packed)
-        report.newly_packed = sum(row.container_id is None for row in packed)
+        self._publish(new, packed, lease, shard_label(shard, dataset.shard_bits), report)
         # A member that could not be taken over may still be salvaged from the archive before: that one stays.
         if before is not None and before.key != new.key and not report.left_out:
             self.buckets.own.delete(before.key)
+
+    def _publish(self, new: NewContainer, packed: list[FileRow], lease: Lease, label: str, report: PackReport) -> None:
+        newly_packed = [row for row in packed if row.container_id is None]
+        counts = Counts()
+        counts.add("des_packer_files_packed_total", len(newly_packed), shard_id=label)
+        counts.add("des_packer_bytes_packed_total", sum(row.size for row in newly_packed), shard_id=label)
+        with self.catalog.begin() as connection:
+            report.container = containers.publish(connection, new, lease)
+            names = [row.name for row in packed]
+            files.mark_packed(connection, new.dataset, new.day, new.shard, names, report.container.container_id)
+            counts.write(connection)
+        report.count(packed)
+        report.newly_packed = len(newly_packed)
 
     def _write_readable(
         self, path: Path, dataset: Dataset, shard: int, rows: list[FileRow], report: PackReport

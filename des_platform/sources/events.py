@@ -7,6 +7,8 @@ Shapes understood, each told apart by its own fields:
 * S3 through EventBridge, `{"detail-type": "Object Created", "source": "aws.s3", "detail": ...}`; keys are plain there.
   https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
 * the file message `{"ID": ..., "file_name": ...}`, whose bucket the queue's owner names.
+* the manifest of a chunked file, `{"file_total_chunk": ..., "sequence_number": [...]}`, is left to `chunk_manifest`:
+  its bytes lie in a stream, and whoever can reach that puts them together.
 * any of these inside an SNS notification, once.
 
 Invariants: a record that cannot be understood never costs its neighbours, and never vanishes: it is a line in
@@ -25,21 +27,33 @@ from typing import Literal
 from urllib.parse import quote_plus, unquote_plus
 
 from des_platform.objectstore import InvalidKey, check_bucket, check_key
+from des_platform.sources.bodies import (
+    MAX_BODY_BYTES,
+    MalformedMessage,
+    bytes_of,
+    load_body,
+    object_of,
+    shown,
+    text_of,
+    type_of,
+)
+from des_platform.sources.chunk_manifest import chunked_of
 
-MAX_BODY_BYTES = 1 << 20
-"""Largest message that SQS accepts."""
+__all__ = [
+    "MAX_BODY_BYTES",
+    "FileEvent",
+    "MalformedMessage",
+    "ParsedMessage",
+    "parse_message",
+    "s3_event",
+]
 
-_MAX_SIZE = (1 << 63) - 1  # the catalogue keeps sizes as signed 64-bit integers
 _MAX_PROBLEMS = 20  # a body of 1 MiB can hold 350,000 empty records; their reasons would outweigh it
-_SHOWN = 80
+_SEQUENCER = re.compile(r"[0-9A-Fa-f]{1,64}")
 _ETAG = re.compile(r"[\x21-\x7e]{1,256}")
 
 Kind = Literal["created", "removed"]
 Source = Literal["s3", "eventbridge", "sns", "file-message"]
-
-
-class MalformedMessage(ValueError):
-    """Nothing in the message could be understood; the text says precisely why."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +68,8 @@ class FileEvent:
         event_time: when the store finished the request, in UTC; None where the message does not tell.
         source: the shape the event came in; `sns` for whatever SNS wrapped.
         kind: whether the object was created (or overwritten) or removed.
+        sequencer: hexadecimal; of two events of one key, the one with the greater sequencer (the shorter filled up with
+            zeros on the right) is the later. None where the message does not tell.
     """
 
     bucket: str
@@ -63,6 +79,7 @@ class FileEvent:
     event_time: datetime | None
     source: Source
     kind: Kind = "created"
+    sequencer: str | None = None
 
 
 @dataclass(frozen=True)
@@ -88,13 +105,8 @@ def parse_message(body: str, *, default_bucket: str | None) -> ParsedMessage:
     Raises:
         MalformedMessage: nothing could be understood.
     """
-    size = len(body) if len(body) > MAX_BODY_BYTES else len(body.encode("utf-8", "surrogatepass"))
-    if size > MAX_BODY_BYTES:
-        raise MalformedMessage(f"body is larger than {MAX_BODY_BYTES} bytes, the most that a queue message can hold")
-    message = _load(body, "body")
-    wrapped: Source | None = None
-    if isinstance(message.get("Type"), str) and "Message" in message:
-        message, wrapped = _unwrap(message), "sns"
+    message, in_sns = load_body(body)
+    wrapped: Source | None = "sns" if in_sns else None
     if "Records" in message:
         return _from_records(message["Records"], wrapped or "s3")
     if message.get("Event") == "s3:TestEvent":
@@ -104,7 +116,7 @@ def parse_message(body: str, *, default_bucket: str | None) -> ParsedMessage:
     if "file_name" in message:
         return ParsedMessage([_from_file_message(message, default_bucket, wrapped or "file-message")])
     raise MalformedMessage(
-        f"no known shape, fields {_shown(', '.join(sorted(message)))}; expected an S3 event ('Records'), an "
+        f"no known shape, fields {shown(', '.join(sorted(message)))}; expected an S3 event ('Records'), an "
         "EventBridge event ('detail-type'), an SNS notification ('Type' and 'Message') or a file message ('ID' and "
         "'file_name')"
     )
@@ -151,38 +163,15 @@ def s3_event(bucket: str, key: str, size: int, etag: str, event_time: datetime) 
     return json.dumps({"Records": [record]}, separators=(",", ":"))
 
 
-def _load(text: str, what: str) -> dict[str, object]:
-    try:
-        value = json.loads(text)
-    except RecursionError:
-        raise MalformedMessage(f"{what} is nested too deep") from None
-    except json.JSONDecodeError as error:
-        raise MalformedMessage(f"{what} is not JSON: {error}") from None
-    except ValueError:  # Python refuses to parse an integer of more than 4,300 digits
-        raise MalformedMessage(f"{what} is not JSON that can be read: it holds an endless number") from None
-    return _fields(value, what)
-
-
-def _unwrap(message: dict[str, object]) -> dict[str, object]:
-    if message["Type"] != "Notification":
-        raise MalformedMessage(
-            f"SNS message of type {_shown(message['Type'])}, expected 'Notification': confirm the topic's subscription"
-        )
-    inner = _load(_text(message, "Message", "SNS notification"), "the SNS notification's 'Message'")
-    if isinstance(inner.get("Type"), str) and "Message" in inner:
-        raise MalformedMessage("nested too deep: an SNS notification inside an SNS notification")
-    return inner
-
-
 def _from_records(records: object, source: Source) -> ParsedMessage:
     if not isinstance(records, list) or not records:
-        found = "an empty list" if records == [] else _type(records)
+        found = "an empty list" if records == [] else type_of(records)
         raise MalformedMessage(f"'Records' is {found}, expected a list of at least one record")
     parsed = ParsedMessage()
     unreadable = 0
     for number, record in enumerate(records):
         try:
-            parsed.events.append(_from_record(_fields(record, "record"), source))
+            parsed.events.append(_from_record(object_of(record, "record"), source))
         except MalformedMessage as problem:
             unreadable += 1
             if unreadable <= _MAX_PROBLEMS:
@@ -195,50 +184,52 @@ def _from_records(records: object, source: Source) -> ParsedMessage:
 
 
 def _from_record(record: dict[str, object], source: Source) -> FileEvent:
-    event = _text(record, "eventName", "record").removeprefix("s3:")  # MinIO keeps the prefix, S3 does not
+    event = text_of(record, "eventName", "record").removeprefix("s3:")  # MinIO keeps the prefix, S3 does not
     if event.startswith("ObjectCreated:"):
         kind: Kind = "created"
     elif event.startswith(("ObjectRemoved:", "LifecycleExpiration:")):
         kind = "removed"
     else:
         raise MalformedMessage(
-            f"event {_shown(event)} neither creates nor removes an object: leave it out of the bucket's notifications"
+            f"event {shown(event)} neither creates nor removes an object: leave it out of the bucket's notifications"
         )
-    s3 = _fields(record.get("s3"), "'s3'")
-    stored = _fields(s3.get("object"), "'object'")
-    encoded = _text(stored, "key", "object")
+    s3 = object_of(record.get("s3"), "'s3'")
+    stored = object_of(s3.get("object"), "'object'")
+    encoded = text_of(stored, "key", "object")
     try:
         key = unquote_plus(encoded, errors="strict")
     except UnicodeDecodeError:
-        raise MalformedMessage(f"key is not URL-encoded UTF-8: {_shown(encoded)}") from None
+        raise MalformedMessage(f"key is not URL-encoded UTF-8: {shown(encoded)}") from None
     return _event(s3, stored, key, record.get("eventTime"), source=source, kind=kind, etag_field="eTag")
 
 
 def _from_eventbridge(message: dict[str, object], source: Source) -> FileEvent:
     if message.get("source") != "aws.s3":
-        raise MalformedMessage(f"EventBridge event from {_shown(message.get('source'))}, expected 'aws.s3'")
+        raise MalformedMessage(f"EventBridge event from {shown(message.get('source'))}, expected 'aws.s3'")
     kinds: dict[object, Kind] = {"Object Created": "created", "Object Deleted": "removed"}
-    name = _text(message, "detail-type", "EventBridge event")
+    name = text_of(message, "detail-type", "EventBridge event")
     if name not in kinds:
         raise MalformedMessage(
-            f"EventBridge event {_shown(name)}, expected 'Object Created' or 'Object Deleted': narrow the rule"
+            f"EventBridge event {shown(name)}, expected 'Object Created' or 'Object Deleted': narrow the rule"
         )
-    detail = _fields(message.get("detail"), "'detail'")
-    stored = _fields(detail.get("object"), "'object'")
-    key = _text(stored, "key", "object")
+    detail = object_of(message.get("detail"), "'detail'")
+    stored = object_of(detail.get("object"), "'object'")
+    key = text_of(stored, "key", "object")
     return _event(detail, stored, key, message.get("time"), source=source, kind=kinds[name], etag_field="etag")
 
 
 def _from_file_message(message: dict[str, object], default_bucket: str | None, source: Source) -> FileEvent:
     if "file_total_chunk" in message:
+        chunked_of(message)
         raise MalformedMessage(
-            "the manifest of a compressed stream ('file_total_chunk'), expected a file message ('ID' and 'file_name')"
+            "it announces the chunks of a file in a stream, and only a queue knows one: name the stream in the queue's "
+            "'chunk_stream'"
         )
     if default_bucket is None:
         raise MalformedMessage("a file message names no bucket, and this queue has no default bucket: set one")
-    if not _text(message, "ID", "file message"):
+    if not text_of(message, "ID", "file message"):
         raise MalformedMessage("'ID' of the file message is empty")
-    key = _text(message, "file_name", "file message")
+    key = text_of(message, "file_name", "file message")
     _check(default_bucket, key)
     return FileEvent(default_bucket, key, None, None, None, source)
 
@@ -253,21 +244,17 @@ def _event(
     kind: Kind,
     etag_field: str,
 ) -> FileEvent:
-    bucket = _text(_fields(parent.get("bucket"), "'bucket'"), "name", "bucket")
+    bucket = text_of(object_of(parent.get("bucket"), "'bucket'"), "name", "bucket")
     _check(bucket, key)
-    size, etag = stored.get("size"), stored.get(etag_field)
-    # bool is a subclass of int: `true` would pass for one byte.
-    if size is not None and (not isinstance(size, int) or isinstance(size, bool)):
-        raise MalformedMessage(f"size is {_shown(size)}, expected an integer")
-    if size is not None and not 0 <= size <= _MAX_SIZE:
-        raise MalformedMessage(f"size is {_shown(size)}, expected 0 to {_MAX_SIZE} bytes")
+    size, etag = bytes_of(stored, "size"), stored.get(etag_field)
+    sequencer = stored.get("sequencer")
+    if not isinstance(sequencer, str) or not _SEQUENCER.fullmatch(sequencer):
+        sequencer = None  # other stores' may be anything; no file is refused for it
     if etag is not None:
         etag = etag.strip('"') if isinstance(etag, str) else ""
         if not _ETAG.fullmatch(etag):
-            raise MalformedMessage(
-                f"etag is {_shown(stored[etag_field])}, expected 1 to 256 printable ASCII characters"
-            )
-    return FileEvent(bucket, key, size, etag, _moment(time), source, kind)
+            raise MalformedMessage(f"etag is {shown(stored[etag_field])}, expected 1 to 256 printable ASCII characters")
+    return FileEvent(bucket, key, size, etag, _moment(time), source, kind, sequencer)
 
 
 def _check(bucket: str, key: str) -> None:
@@ -287,31 +274,4 @@ def _moment(value: object) -> datetime | None:
             return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
-    raise MalformedMessage(f"event time is {_shown(value)}, expected ISO 8601 such as 1970-01-01T00:00:00.000Z")
-
-
-def _fields(value: object, what: str) -> dict[str, object]:
-    if isinstance(value, dict):
-        return value
-    raise MalformedMessage(f"{what} is {_type(value)}, expected an object")
-
-
-def _text(fields: dict[str, object], name: str, what: str) -> str:
-    value = fields.get(name)
-    if isinstance(value, str):
-        return value
-    raise MalformedMessage(f"{name!r} of the {what} is {_type(value)}, expected text")
-
-
-def _type(value: object) -> str:
-    names = {dict: "an object", list: "a list", str: "text", bool: "a boolean", int: "an integer", float: "a fraction"}
-    return "missing" if value is None else names[type(value)]
-
-
-def _shown(value: object) -> str:
-    # The parser admits nesting that repr() cannot walk from a deeper stack: of objects and lists only the type is told.
-    if value is None or isinstance(value, dict | list):
-        return _type(value)
-    # ASCII: a reason goes to the database and to logs, where a lone surrogate or NUL would fail.
-    text = ascii(value[: _SHOWN + 1] if isinstance(value, str) else value)
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+    raise MalformedMessage(f"event time is {shown(value)}, expected ISO 8601 such as 1970-01-01T00:00:00.000Z")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal, Protocol, Self
 
-SourceKind = Literal["queue", "stream", "database", "listing", "inventory"]
+SourceKind = Literal["queue", "stream", "database", "inventory"]
 
 
 class SourceUnavailable(Exception):
@@ -62,3 +62,13 @@ class Source(Protocol):
         Raises:
             SourceUnavailable: it cannot be reached.
         """
+
+    def backlog(self) -> dict[str, int]:
+        """About how much there is left, by where it waits, such as `waiting` and `in_flight`.
+
+        Raises:
+            SourceUnavailable: it cannot be reached.
+        """
+
+    def close(self) -> None:
+        """Close what it opened."""

@@ -12,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from des_platform.catalog import containers, partitions
-from des_platform.catalog.database import NODES, Catalog, alembic_config
+from des_platform.catalog.database import Catalog, alembic_config
 from des_platform.catalog.tables import SCHEMA, metadata
 from des_platform.cli.demo.state import free_port
 from des_platform.settings import ConfigurationError
@@ -165,47 +165,6 @@ def test_an_exception_undoes_the_whole_transaction(catalog: Catalog) -> None:
 
     with catalog.begin() as connection:
         assert partitions.registered_datasets(connection) == [DATASET]
-
-
-def test_processes_that_mint_at_once_have_nodes_of_their_own(catalog: Catalog) -> None:
-    with catalog.leased_node() as first, catalog.leased_node() as second, catalog.leased_node() as third:
-        assert len({first, second, third}) == 3
-        assert {first, second, third} <= set(range(NODES))
-
-
-def test_a_node_comes_back_when_it_is_released(catalog: Catalog) -> None:
-    with catalog.leased_node() as first:
-        pass
-    with pytest.raises(KeyError), catalog.leased_node() as second:
-        raise KeyError
-    with catalog.leased_node() as third:
-        assert first == second == third
-
-
-def test_a_node_comes_back_when_its_holder_dies(catalog: Catalog, settings: Settings) -> None:
-    with Catalog.open(settings) as another, suppress(sa.exc.OperationalError), catalog.leased_node() as node:
-        end_session(another, holder_of_a_node(another))
-
-        with another.leased_node() as again:
-            assert again == node
-
-
-def test_when_every_node_is_taken_the_error_says_so(catalog: Catalog, settings: Settings) -> None:
-    taken = sa.select(sa.func.pg_try_advisory_lock(0x0DE5_0002, sa.func.generate_series(1, NODES - 1)))
-    with Catalog.open(settings) as others, others.engine.connect() as connection, catalog.leased_node():
-        assert all(connection.scalars(taken))
-
-        with pytest.raises(RuntimeError, match=f"all {NODES} naming nodes are taken"), catalog.leased_node():
-            pass
-
-
-def holder_of_a_node(catalog: Catalog) -> int:
-    with catalog.begin() as connection:
-        statement = sa.text(
-            "SELECT pid FROM pg_locks WHERE locktype = 'advisory' "
-            "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-        )
-        return int(connection.scalars(statement).one())
 
 
 def end_session(catalog: Catalog, pid: int) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -202,3 +203,12 @@ def test_what_is_unknown_is_told_by_bucket_key_and_version(catalog: Catalog) -> 
         assert inbox.unknown(connection, LANDING, asked) == set(asked[1:])
         assert inbox.unknown(connection, "elsewhere", asked) == set(asked)
         assert inbox.unknown(connection, LANDING, []) == set()
+
+
+def test_a_name_that_came_with_a_file_is_handed_to_whoever_claims_it(catalog: Catalog) -> None:
+    record(catalog, [entry("a"), replace(entry("b"), name="given"), replace(entry("c"), name="NUL \0 and \udcff")])
+
+    with catalog.begin() as connection:
+        rows = claim(connection)
+
+    assert [row.name for row in rows] == [None, "given", "NUL \ufffd and \\udcff"]

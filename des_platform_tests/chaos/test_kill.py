@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from des_platform.cli.demo.state import ENVIRONMENT_FILE
-from des_platform.defs.sources.catalog_sensor import MAX_ATTEMPTS
+from des_platform.defs.attempts import MAX_ATTEMPTS
 from des_platform_tests.chaos.demo import ACCESS_EXCLUSIVE, Demo, RunningDemo
 from des_platform_tests.cli.commands import PATIENCE_SECONDS
 from des_platform_tests.cli.demo_files import FILES, write_files

@@ -17,7 +17,8 @@ import pytest
 from des_platform.cli.demo import corpus
 from des_platform.objectstore import check_key
 from des_platform.settings import ConfigurationError
-from des_platform.sources.generator import STOCK_COLUMNS
+from des_platform.sources.generator.rows import names
+from des_platform.sources.generator.schema import load_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +48,7 @@ def test_stock_market_names_files_by_day_and_number_in_two_formats() -> None:
         "stock_market/2024-01-03/ticks_02.jsonl",
     ]
     assert {file.dataset for file in files} == {"stock_market"}
-    assert content(files[0]).startswith(",".join(STOCK_COLUMNS).encode())
+    assert content(files[0]).startswith(",".join(names(load_schema("stock_market"))).encode())
     assert content(files[2]).startswith(b'{"symbol":')
 
 

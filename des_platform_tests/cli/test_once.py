@@ -9,7 +9,7 @@ from des_platform.cli.demo import once
 from des_platform.cli.demo.feed import Fed
 from des_platform.cli.demo.once import OnceDriver, close_unfinished_runs
 from des_platform.cli.demo.progress import Progress
-from des_platform.defs.sources.catalog_sensor import MAX_ATTEMPTS
+from des_platform.defs.attempts import MAX_ATTEMPTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

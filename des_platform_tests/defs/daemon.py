@@ -9,7 +9,8 @@ import dagster as dg
 from des_platform.catalog.dataset import Dataset, TableSpec
 from des_platform.components.dataset import dataset_definitions
 from des_platform.defs.resources import PlatformResource
-from des_platform.defs.sources.sensors import listing_sensor, queue_sensor
+from des_platform.defs.sources.configured import configured_sources
+from des_platform.defs.sources.sensors import listing_sensor
 from des_platform_tests.platform import DATASET
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class Daemon:
         self.instance = dg.DagsterInstance.ephemeral()
         self.definitions = dg.Definitions.merge(
             *(dataset_definitions(dataset) for dataset in datasets),
-            dg.Definitions(resources={"platform": PlatformResource()}, sensors=[queue_sensor, listing_sensor]),
+            configured_sources(),
+            dg.Definitions(resources={"platform": PlatformResource()}, sensors=[listing_sensor]),
         )
         self.repository = self.definitions.get_repository_def()
         self.cursors: dict[str, str | None] = {}

@@ -246,4 +246,4 @@ def test_unreachable_catalogue_fails_the_run_with_what_to_check(
 def test_resource_is_usable_without_an_asset(platform: Platform) -> None:
     with dg.build_resources({"platform": PlatformResource()}) as resources:
         assert resources.platform.settings == platform.settings
-        assert resources.platform.queue is None
+        assert resources.platform.buckets.own.bucket == platform.settings.bucket

@@ -14,8 +14,9 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 
 from des_platform.catalog import files, inbox, partitions
 from des_platform.catalog.tables import files as files_table
+from des_platform.defs.attempts import MAX_ATTEMPTS
 from des_platform.defs.sources import catalog_sensor
-from des_platform.defs.sources.catalog_sensor import MAX_ATTEMPTS, PACK_AT_LATEST_SECONDS
+from des_platform.defs.sources.catalog_sensor import PACK_AT_LATEST_SECONDS
 from des_platform_tests.defs.daemon import RANGE_END, RANGE_START, TABLED, Daemon
 from des_platform_tests.platform import DAY
 

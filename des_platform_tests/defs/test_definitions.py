@@ -26,22 +26,31 @@ ASSETS = """
 documents/compressed_objects | documents | s3 | days from 2026-10-01 | raw_files | every_object_decompresses!
 documents/des_shards | documents | des s3 | days from 2026-10-01 in 16 shards | compressed_objects | \
 every_member_readable_and_equal!
-documents/raw_files | documents | parquet postgres | days from 2026-10-01 | | every_file_accounted_for! no_dead_letters
+documents/raw_files | documents | parquet postgres | days from 2026-10-01 | inbox | \
+every_file_accounted_for! no_dead_letters
 flights/compressed_objects | flights | s3 | days of 2013-01-01 to 2013-01-31 | raw_files | \
 every_object_decompresses!
 flights/des_shards | flights | des s3 | days of 2013-01-01 to 2013-01-31 in 2 shards | compressed_objects | \
 every_member_readable_and_equal!
-flights/raw_files | flights | parquet postgres | days of 2013-01-01 to 2013-01-31 | | \
+flights/raw_files | flights | parquet postgres | days of 2013-01-01 to 2013-01-31 | inbox | \
 every_file_accounted_for! no_dead_letters
 flights/table | flights | iceberg parquet | days of 2013-01-01 to 2013-01-31 | compressed_objects | \
 every_record_accounted_for! no_rejected_rows
+inbox | sources | postgres | whole | |
 stock_market/compressed_objects | stock_market | s3 | days from 2026-10-01 | raw_files | \
 every_object_decompresses!
 stock_market/des_shards | stock_market | des s3 | days from 2026-10-01 in 2 shards | compressed_objects | \
 every_member_readable_and_equal!
-stock_market/raw_files | stock_market | parquet postgres | days from 2026-10-01 | | \
+stock_market/raw_files | stock_market | parquet postgres | days from 2026-10-01 | inbox | \
 every_file_accounted_for! no_dead_letters
 stock_market/table | stock_market | iceberg parquet | days from 2026-10-01 | compressed_objects | \
+every_record_accounted_for! no_rejected_rows
+weather/compressed_objects | weather | s3 | days from 2026-10-01 | raw_files | every_object_decompresses!
+weather/des_shards | weather | des s3 | days from 2026-10-01 in 2 shards | compressed_objects | \
+every_member_readable_and_equal!
+weather/raw_files | weather | parquet postgres | days from 2026-10-01 | inbox | \
+every_file_accounted_for! no_dead_letters
+weather/table | weather | iceberg parquet | days from 2026-10-01 | compressed_objects | \
 every_record_accounted_for! no_rejected_rows
 """
 JOBS = """
@@ -51,13 +60,15 @@ flights_ingest: compressed_objects raw_files table
 flights_pack: des_shards
 stock_market_ingest: compressed_objects raw_files table
 stock_market_pack: des_shards
+weather_ingest: compressed_objects raw_files table
+weather_pack: des_shards
 """
 SENSORS = """
 documents_catalog_sensor: RUNNING, requests documents_ingest documents_pack
 flights_catalog_sensor: RUNNING, requests flights_ingest flights_pack
 listing_sensor: RUNNING, requests nothing
-queue_sensor: RUNNING, requests nothing
 stock_market_catalog_sensor: RUNNING, requests stock_market_ingest stock_market_pack
+weather_catalog_sensor: RUNNING, requests weather_ingest weather_pack
 """
 
 
@@ -71,6 +82,8 @@ def lines(text: str) -> list[str]:
 
 
 def partitions(definition: dg.PartitionsDefinition | None) -> str:
+    if definition is None:
+        return "whole"
     if isinstance(definition, dg.MultiPartitionsDefinition):
         by_name = {dimension.name: dimension.partitions_def for dimension in definition.partitions_defs}
         assert set(by_name) == {"day", "shard"}
@@ -99,12 +112,12 @@ def test_every_shipped_asset_is_as_announced(repository: RepositoryDefinition) -
             " ".join(sorted(parent.path[-1] for parent in node.parent_keys)),
             " ".join(sorted(checks)),
         ]
-        described.append(" | ".join(facts).replace("|  |", "| |"))
+        described.append(" | ".join(facts).replace("|  |", "| |").rstrip())
     assert described == lines(ASSETS)
 
 
 def test_a_range_of_any_asset_is_one_run(repository: RepositoryDefinition) -> None:
-    policies = {node.backfill_policy for node in repository.asset_graph.asset_nodes}
+    policies = {node.backfill_policy for node in repository.asset_graph.asset_nodes if node.is_executable}
     assert policies == {dg.BackfillPolicy.single_run()}
 
 
@@ -156,19 +169,53 @@ print(json.dumps([len(repository.asset_graph.get_all_asset_keys()), [name for na
 """
 
 
-def test_definitions_load_without_settings_connections_or_heavy_libraries(tmp_path: Path) -> None:
-    wrong = {"DES_STORE_URL": "garbage", "DES_PG_PORT": "none", "DES_THREADS": "-1", "DES_QUEUE_URL": "\N{SNOWMAN}"}
-    loaded = subprocess.run(
-        [sys.executable, "-c", LOADER],
-        env=wrong,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
+SOURCES = """
+queues: [{name: orders, url: "${ORDERS_QUEUE}"}]
+streams: [{name: clicks, stream: clicks}]
+sources:
+- name: erp
+  connection: {type: postgres, host: db.example, database: erp, username: des, password: "${ERP_PASSWORD}"}
+  table: {name: files}
+  marker: {}
+datahubs:
+- name: archive
+  url: https://datahub.example/api
+  api_key: ${DATAHUB_API_KEY}
+  start: "2026-01-01"
+  landing: {bucket: landing, prefix: archive/}
+  connection: {type: postgres, host: hub.example, database: hub, username: des, password: "${HUB_PASSWORD}"}
+inventories: [{name: attic, manifest_bucket: inventories, manifest_prefix: attic/daily/}]
+"""
+
+
+def load(folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", LOADER], env=environment, cwd=folder, capture_output=True, text=True, check=False
     )
 
-    assert loaded.returncode == 0, loaded.stderr
-    assert json.loads(loaded.stdout) == [11, []]
+
+def test_definitions_load_without_settings_secrets_connections_or_heavy_libraries(tmp_path: Path) -> None:
+    alone = load(tmp_path, {})
+    assert alone.returncode == 0, alone.stderr
+    assert json.loads(alone.stdout) == [len(lines(ASSETS)), []]
+
+    (tmp_path / "sources.yaml").write_text(SOURCES)
+    configured = load(tmp_path, {"DES_SOURCES": "sources.yaml", "DES_QUEUE_URL": "https://sqs.example/files"})
+    assert configured.returncode == 0, configured.stderr
+    number, heavy = json.loads(configured.stdout)
+    assert number == json.loads(alone.stdout)[0] + 6
+    assert heavy == []
+
+
+def test_a_wrong_setting_is_an_error_of_the_code_location_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "sources.yaml").write_text("queues: [{name: Orders, url: https://sqs.example/orders}]")
+
+    threads = load(tmp_path, {"DES_THREADS": "-1"})
+    sources = load(tmp_path, {"DES_SOURCES": "sources.yaml"})
+
+    assert (threads.returncode, sources.returncode) == (1, 1)
+    assert "DES_THREADS is wrong" in threads.stderr
+    assert "sources.yaml is wrong: queues.0.name" in sources.stderr
 
 
 def test_workspace_and_instance_files_are_valid(platform: Platform, tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ import boto3
 import dagster as dg
 import pytest
 
-from des_platform.catalog import dead_letters, inbox
+from des_platform.catalog import dead_letters, inbox, metrics
 from des_platform.defs.resources import PlatformResource
 from des_platform.defs.sources import sensors
-from des_platform.defs.sources.sensors import listing_sensor, queue_sensor
 from des_platform.settings import ConfigurationError
+from des_platform.sources.source import SourceUnavailable
 from des_platform_tests.defs.daemon import TABLED, Daemon
 from des_platform_tests.platform import DAY, LANDING
 
@@ -34,14 +34,14 @@ def queue(moto_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     url = sqs.create_queue(QueueName="arrivals")["QueueUrl"]
     monkeypatch.setenv("DES_QUEUE_URL", url)
     monkeypatch.setenv("DES_QUEUE_ENDPOINT", moto_endpoint)
-    monkeypatch.setattr("des_platform.sources.queue.WAIT_SECONDS", 0)
+    monkeypatch.setenv("DES_QUEUE_WAIT_SECONDS", "0")
 
     def left() -> int:
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
         return sum(int(value) for value in found.values())
 
-    return SimpleNamespace(send=lambda body: sqs.send_message(QueueUrl=url, MessageBody=body), left=left)
+    return SimpleNamespace(url=url, send=lambda body: sqs.send_message(QueueUrl=url, MessageBody=body), left=left)
 
 
 def announcement(platform: Platform, key: str) -> str:
@@ -66,13 +66,6 @@ def pending(platform: Platform, dataset: str = "things") -> int:
         return inbox.tally(connection, dataset)["pending"]
 
 
-def test_queue_sensor_without_a_queue_says_which_setting_is_empty(daemon: Daemon) -> None:
-    said = daemon.said("queue_sensor")
-
-    assert "DES_QUEUE_URL" in said
-    assert "listing sensor" in said
-
-
 def test_queue_sensor_drains_the_queue_into_the_inbox(platform: Platform, queue: Any, daemon: Daemon) -> None:
     keys = [platform.put(f"{number}.csv", b"id,name\n") for number in range(12)]
     for key in keys:
@@ -81,7 +74,7 @@ def test_queue_sensor_drains_the_queue_into_the_inbox(platform: Platform, queue:
     queue.send("not even JSON")
     queue.send(announcement(platform, keys[1]).replace("ObjectCreated:Put", "ObjectRemoved:Delete"))
 
-    said = daemon.said("queue_sensor")
+    said = daemon.said("files_queue_sensor")
 
     assert said.startswith("15 messages: 12 new files, 1 known, 1 deletions, 1 dead letters in ")
     assert said.endswith("15 messages so far.")
@@ -94,7 +87,7 @@ def test_queue_sensor_drains_the_queue_into_the_inbox(platform: Platform, queue:
 def test_queue_sensor_counts_on_and_starts_no_runs(platform: Platform, queue: Any, daemon: Daemon) -> None:
     for name in ("a.csv", "b.csv"):
         queue.send(announcement(platform, platform.put(name, b"id,name\n")))
-        said = daemon.said("queue_sensor")
+        said = daemon.said("files_queue_sensor")
 
     assert said.startswith("1 messages: 1 new files")
     assert said.endswith("2 messages so far.")
@@ -107,7 +100,7 @@ def test_file_of_no_dataset_is_a_dead_letter_that_says_what_to_add(
     platform.buckets.bucket(LANDING).put("unheard/of.csv", b"x")
     queue.send(announcement(platform, "unheard/of.csv"))
 
-    assert "1 dead letters" in daemon.said("queue_sensor")
+    assert "1 dead letters" in daemon.said("files_queue_sensor")
     with platform.catalog.begin() as connection:
         (letter,) = dead_letters.newest(connection)
     assert letter.subject == "landing/unheard/of.csv"
@@ -117,7 +110,7 @@ def test_file_of_no_dataset_is_a_dead_letter_that_says_what_to_add(
 def test_what_the_queue_announced_is_not_new_to_the_listing(platform: Platform, queue: Any, daemon: Daemon) -> None:
     queue.send(announcement(platform, platform.put("a.csv", b"id,name\n")))
     platform.put("b.csv", b"id,name\n")
-    daemon.said("queue_sensor")
+    daemon.said("files_queue_sensor")
 
     assert daemon.said("listing_sensor") == "2 objects listed: 1 had not been announced, 0 dead letters."
     assert pending(platform) == 2
@@ -185,14 +178,14 @@ def test_dataset_that_is_unfinished_and_no_longer_there_is_forgotten(platform: P
     assert json.loads(daemon.cursors["listing_sensor"] or "")["unfinished"] == {}
 
 
-@pytest.mark.parametrize("sensor", [queue_sensor, listing_sensor])
-def test_sensor_without_its_code_location_says_so(platform: Platform, queue: Any, sensor: dg.SensorDefinition) -> None:
+@pytest.mark.parametrize("name", ["files_queue_sensor", "listing_sensor"])
+def test_sensor_without_its_code_location_says_so(platform: Platform, queue: Any, daemon: Daemon, name: str) -> None:
     context = dg.build_sensor_context(resources={"platform": PlatformResource()})
     with context, pytest.raises(RuntimeError, match="needs its code location"):
-        sensor(context)
+        daemon.repository.get_sensor_def(name)(context)
 
 
-@pytest.fixture(params=["queue_sensor", "listing_sensor", "things_catalog_sensor"])
+@pytest.fixture(params=["files_queue_sensor", "listing_sensor", "things_catalog_sensor"])
 def each_sensor(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -205,6 +198,7 @@ def each_sensor(request: pytest.FixtureRequest) -> str:
         ("DES_PG_PORT", "1", "cannot be reached"),
     ],
 )
+@pytest.mark.usefixtures("queue")
 def test_wrong_setting_fails_the_tick_and_is_named(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch, each_sensor: str, variable: str, value: str, said: str
 ) -> None:
@@ -222,3 +216,45 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__
+
+
+def test_a_tick_shows_on_the_sources_asset_what_it_took_and_what_is_left(
+    platform: Platform, queue: Any, daemon: Daemon
+) -> None:
+    queue.send(announcement(platform, platform.put("a.csv", b"id,name\n")))
+
+    taken = daemon.tick("files_queue_sensor")
+    idle = daemon.tick("files_queue_sensor")
+
+    source, inbox_seen = taken.asset_events
+    assert source.asset_key == dg.AssetKey(["sources", "files"])
+    shown = {name: value.value for name, value in source.metadata.items()}
+    assert {name: shown[name] for name in ("received", "new_files", "known_files", "dead_letters")} == {
+        "received": 1,
+        "new_files": 1,
+        "known_files": 0,
+        "dead_letters": 0,
+    }
+    assert (shown["waiting"], shown["in_flight"]) == (0, 0)
+    assert inbox_seen.asset_key == dg.AssetKey("inbox")
+    assert inbox_seen.metadata["pending"].value == 1
+    assert idle.asset_events == []
+
+
+def test_a_tick_counts_for_prometheus(platform: Platform, queue: Any, daemon: Daemon) -> None:
+    queue.send("rubbish")
+    daemon.tick("files_queue_sensor")
+    with platform.catalog.begin() as connection:
+        counted = {sample.metric: sample.value for sample in metrics.samples(connection)}
+    assert counted["des_ingest_messages_total"] == 1
+    assert counted["des_ingest_dead_letters_total"] == 1
+    assert counted["des_ingest_drain_duration_seconds_count"] == 1
+
+
+def test_a_queue_that_is_gone_fails_the_tick_and_says_so(
+    platform: Platform, queue: Any, daemon: Daemon, moto_endpoint: str
+) -> None:
+    sqs: Any = boto3.client("sqs", endpoint_url=moto_endpoint, region_name="us-east-1")
+    sqs.delete_queue(QueueUrl=queue.url)
+    with pytest.raises(SourceUnavailable, match="the queue files cannot be reached"):
+        daemon.tick("files_queue_sensor")

@@ -137,6 +137,96 @@ def test_minters_of_different_nodes_do_not_collide() -> None:
     assert len({minter.mint(DAY) for minter in minters for _ in range(10)}) == 2_560
 
 
+class Mark:
+    """What outlives the minters of one node: the first millisecond that was never granted."""
+
+    def __init__(self, mark: int = 0) -> None:
+        self.mark = mark
+        self.asked: list[int] = []
+
+    def reserve(self, from_ms: int) -> tuple[int, int]:
+        self.asked.append(from_ms)
+        first = max(self.mark, from_ms)
+        self.mark = first + 100
+        return first, self.mark
+
+
+def test_milliseconds_are_reserved_ahead_and_before_they_are_used() -> None:
+    clock, mark = ManualClock(1_000), Mark()
+    minter = NameMinter("DES", 0, clock_ms=clock, reserve=mark.reserve)
+    assert mark.asked == []
+    for _ in range(150):
+        assert milliseconds(minter.mint(DAY)) < mark.mark
+        clock.now += 1
+    assert mark.asked == [1_000, 1_100]
+
+
+def test_a_successor_starts_behind_its_predecessors_mark_whatever_its_clock_says() -> None:
+    mark = Mark()
+    first = NameMinter("DES", 0, clock_ms=ManualClock(10_000), reserve=mark.reserve).mint_many(DAY, 5_000)
+    second = NameMinter("DES", 0, clock_ms=ManualClock(10_000), reserve=mark.reserve).mint_many(DAY, 5_000)
+    third = NameMinter("DES", 0, clock_ms=ManualClock(3_000), reserve=mark.reserve).mint_many(DAY, 5_000)
+    assert len({*first, *second, *third}) == 15_000
+    assert milliseconds(second[0]) == milliseconds(third[0]) - 100 == 10_100
+
+
+def test_minters_that_share_a_mark_may_even_run_at_once() -> None:
+    clock, mark = ManualClock(1_000), Mark()
+    minters = [NameMinter("DES", 0, clock_ms=clock, reserve=mark.reserve) for _ in range(3)]
+    names = []
+    for step in (1, 40, -60, 7, 500, -2_000):
+        clock.now += step
+        names += [name for minter in minters for name in minter.mint_many(DAY, 700)]
+    assert len(set(names)) == len(names) == 3 * 6 * 700
+
+
+def test_what_cannot_be_reserved_is_not_minted_and_no_name_repeats_when_it_can_be_again() -> None:
+    clock, mark = ManualClock(1_000), Mark()
+    refused = False
+
+    def reserve(from_ms: int) -> tuple[int, int]:
+        if refused:
+            raise ConnectionError("the database is gone")
+        return mark.reserve(from_ms)
+
+    minter = NameMinter("DES", 0, clock_ms=clock, reserve=reserve)
+    names = minter.mint_many(DAY, 300)
+    refused = True
+    clock.now = 1_099
+    names += minter.mint_many(DAY, 256)  # the last millisecond that it has
+    for _ in range(3):
+        with pytest.raises(ConnectionError):
+            minter.mint(DAY)
+    clock.now = 1_200
+    with pytest.raises(ConnectionError):
+        minter.mint(DAY)
+    refused = False
+    clock.now = 1_000
+    names += minter.mint_many(DAY, 300)
+    assert len(set(names)) == len(names)
+
+
+@given(st.lists(st.tuples(st.integers(-5_000, 5_000), st.integers(1, 600), st.booleans()), max_size=30))
+def test_no_name_repeats_over_any_clock_steps_and_restarts(steps: list[tuple[int, int, bool]]) -> None:
+    clock, mark = ManualClock(1_000_000), Mark()
+    minter = NameMinter("DES", 0, clock_ms=clock, reserve=mark.reserve)
+    names: list[str] = []
+    for step, count, restart in steps:
+        clock.now += step
+        if restart:
+            minter = NameMinter("DES", 0, clock_ms=clock, reserve=mark.reserve)
+        names += minter.mint_many(DAY, count)
+    assert len(set(names)) == len(names)
+
+
+def test_many_names_are_what_as_many_single_ones_would_have_been() -> None:
+    one, many = (NameMinter("DES", 171, clock_ms=ManualClock(2**32 - 2)) for _ in range(2))
+    names = many.mint_many(DAY, 1_000)
+    assert names == [one.mint(DAY) for _ in range(1_000)]
+    assert [parse_name(name).value & 0xFFFF for name in names[254:257]] == [171 << 8 | 254, 171 << 8 | 255, 171 << 8]
+    assert many.mint_many(DAY, 0) == []
+
+
 def test_the_default_clock_is_the_time_now() -> None:
     before = time.time_ns() // 1_000_000
     value = parse_name(NameMinter("DES", 0).mint(datetime.now(UTC).date())).value

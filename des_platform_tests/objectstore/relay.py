@@ -1,4 +1,4 @@
-"""A relay in front of the S3 server that counts what passes."""
+"""A relay in front of a server of AWS's protocols that counts what passes, and can spoil it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import http.client
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+Fault = Literal["error", "silence", "cut"]
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding"}
 
 
@@ -29,11 +30,17 @@ class Request:
 
 @dataclass(slots=True)
 class Relay:
-    """The requests that passed, and the relay's address. `before` may answer a request itself, with a status."""
+    """The requests that passed, and the relay's address.
+
+    `before` may answer a request itself, with a status. `fault` is asked once the server has done what it was asked,
+    and may spoil the answer: `error` is a status of 500, `silence` none within `silence_seconds`, `cut` half of it.
+    """
 
     url: str = ""
     requests: list[Request] = field(default_factory=list)
-    before: Callable[[str, str, dict[str, str]], int | None] | None = None
+    before: Callable[[str, str, dict[str, str]], int | None] = lambda *_: None
+    fault: Callable[[], Fault | None] = lambda: None
+    silence_seconds: float = 1.0
     lock: Any = field(default_factory=threading.Lock)
 
     def lines(self) -> list[str]:
@@ -41,43 +48,64 @@ class Relay:
         return [f"{request.method} {request.path.partition('&')[0]}" for request in self.requests]
 
 
+def _forward(
+    target: str, command: str, path: str, headers: dict[str, str], body: bytes
+) -> tuple[int, bytes, list[tuple[str, str]]]:
+    connection = http.client.HTTPConnection(urlsplit(target).netloc)
+    passed = {name: value for name, value in headers.items() if name not in {*_HOP_BY_HOP, "expect"}}
+    connection.request(command, path, body, passed)
+    reply = connection.getresponse()
+    answered = reply.status, reply.read(), reply.getheaders()
+    connection.close()
+    return answered
+
+
+class _Handler(BaseHTTPRequestHandler):
+    relay: Relay
+    target: str
+    protocol_version = "HTTP/1.1"
+
+    def _pass_on(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        found: list[tuple[str, str]] = []
+        status, answer = self.relay.before(self.command, self.path, headers), b""
+        if status is None:
+            status, answer, found = _forward(self.target, self.command, self.path, headers, body)
+        with self.relay.lock:
+            self.relay.requests.append(Request(self.command, self.path, headers, len(body), len(answer), status))
+        fault = self.relay.fault()
+        if fault == "silence":
+            threading.Event().wait(self.relay.silence_seconds)
+            self.close_connection = True
+            return
+        if fault == "error":
+            status, answer, found = 500, b"", []
+        self._answer(status, found, answer, cut=fault == "cut")
+
+    def _answer(self, status: int, found: list[tuple[str, str]], answer: bytes, *, cut: bool) -> None:
+        self.close_connection = self.close_connection or cut
+        self.send_response(status)
+        for name, value in found:
+            if name.lower() not in {*_HOP_BY_HOP, "server", "date"}:
+                self.send_header(name, value)
+        if not any(name.lower() == "content-length" for name, _ in found):
+            self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer[: len(answer) // 2] if cut else answer)
+
+    do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _pass_on  # noqa: N815 - http.server's names
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 def start(relay: Relay, target: str) -> ThreadingHTTPServer:
     """Start a relay to a server; its url is in `relay` afterwards."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def _pass_on(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            status = relay.before(self.command, self.path, headers) if relay.before else None
-            answer = b""
-            found: list[tuple[str, str]] = []
-            if status is None:
-                connection = http.client.HTTPConnection(urlsplit(target).netloc)
-                passed = {name: value for name, value in headers.items() if name not in {*_HOP_BY_HOP, "expect"}}
-                connection.request(self.command, self.path, body, passed)
-                reply = connection.getresponse()
-                status, answer, found = reply.status, reply.read(), reply.getheaders()
-                connection.close()
-            with relay.lock:
-                relay.requests.append(Request(self.command, self.path, headers, len(body), len(answer), status))
-            self.send_response(status)
-            for name, value in found:
-                if name.lower() not in {*_HOP_BY_HOP, "server", "date"}:
-                    self.send_header(name, value)
-            if not any(name.lower() == "content-length" for name, _ in found):
-                self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(answer)
-
-        do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _pass_on  # noqa: N815 - http.server's names
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    handler = type("Handler", (_Handler,), {"relay": relay, "target": target})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     relay.url = f"http://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     return server

@@ -8,12 +8,10 @@ import boto3
 import pytest
 
 from des_platform.catalog import partitions
-from des_platform.sources import queue
-from des_platform.sources.queue import Queue
+from des_platform.sources.queue import QueueConfig
 from des_platform_tests.sources.support import Post
 
 if TYPE_CHECKING:
-    from des_platform.settings import Settings
     from des_platform_tests.platform import Platform
 
 
@@ -24,29 +22,34 @@ def any_platform(request: pytest.FixtureRequest) -> Platform:
 
 
 @pytest.fixture
-def queue_settings(moto_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Settings of an empty queue; an empty queue says so at once."""
-    monkeypatch.setattr(queue, "WAIT_SECONDS", 0)
+def queue_config(moto_endpoint: str) -> QueueConfig:
+    """An empty queue, which says so at once."""
     client = boto3.client("sqs", endpoint_url=moto_endpoint, region_name="us-east-1")
-    return {"queue_url": client.create_queue(QueueName="files")["QueueUrl"], "queue_endpoint": moto_endpoint}
+    url = client.create_queue(QueueName="files")["QueueUrl"]
+    return QueueConfig(name="files", url=url, endpoint=moto_endpoint, wait_seconds=0)
 
 
 @pytest.fixture
-def post(platform: Platform, queue_settings: dict[str, str]) -> Post:
+def post(platform: Platform, queue_config: QueueConfig) -> Post:
     """A queue that tells of files on `file://`."""
-    return open_post(platform, queue_settings)
+    return open_post(platform, queue_config)
 
 
 @pytest.fixture
-def any_post(any_platform: Platform, queue_settings: dict[str, str]) -> Post:
-    return open_post(any_platform, queue_settings)
+def any_post(any_platform: Platform, queue_config: QueueConfig) -> Post:
+    return open_post(any_platform, queue_config)
 
 
-def open_post(platform: Platform, queue_settings: dict[str, str]) -> Post:
+@pytest.fixture
+def hasty_post(platform: Platform, queue_config: QueueConfig) -> Post:
+    """A queue that hands a message out again after a second, unless it is deleted."""
+    return open_post(platform, queue_config.model_copy(update={"visibility_seconds": 1}))
+
+
+def open_post(platform: Platform, queue_config: QueueConfig) -> Post:
     with platform.catalog.begin() as connection:
         partitions.register_datasets(connection, [platform.dataset])
-    settings: Settings = platform.settings.model_copy(update=queue_settings)
-    return Post(platform, Queue(settings))
+    return Post(platform, queue_config)
 
 
 @pytest.fixture

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from des_platform.catalog import dead_letters, inbox
-from des_platform.sources.drain import drain
+from des_platform.cli.demo.processes import wait_until
+from des_platform.sources.drain import QueueReport, QueueSource
 from des_platform.sources.events import s3_event
+from des_platform.sources.queue import Queue, QueueConfig
+from des_platform.sources.recording import Recorder
 from des_platform_tests.platform import DAY, LANDING, noon
 
 if TYPE_CHECKING:
     from des_platform.catalog.dead_letters import DeadLetterRow
-    from des_platform.sources.queue import Queue
-    from des_platform.sources.source import DrainReport
     from des_platform_tests.platform import Platform
 
 
@@ -22,7 +25,11 @@ class Post:
     """A platform whose files are announced in a queue."""
 
     platform: Platform
-    queue: Queue
+    config: QueueConfig
+
+    @cached_property
+    def queue(self) -> Queue:
+        return Queue(self.config)
 
     def put(self, name: str, content: bytes = b"content") -> str:
         """Put a file; returns the message that announces it."""
@@ -30,16 +37,23 @@ class Post:
         info = self.platform.buckets.bucket(LANDING).head(key)
         return s3_event(LANDING, key, info.size, info.etag, info.last_modified)
 
-    def drain(self, *, seconds: float = 30, default_bucket: str | None = None) -> DrainReport:
-        platform = self.platform
-        return drain(
-            self.queue,
-            platform.catalog,
-            platform.buckets,
-            [platform.dataset],
-            seconds=seconds,
-            default_bucket=default_bucket,
-        )
+    def source(self, **changes: object) -> QueueSource:
+        """The queue as a source; changes are to its configuration."""
+        recorder = Recorder(self.platform.catalog, self.platform.buckets, [self.platform.dataset])
+        return QueueSource(self.config.model_copy(update=changes), recorder)
+
+    def drain(self, *, seconds: float = 30, default_bucket: str | None = None) -> QueueReport:
+        return self.source(default_bucket=default_bucket).drain(seconds=seconds)
+
+    def wait_for(self, number: int) -> None:
+        """Wait until so many messages are there to be received: those in hand come back after their time-out."""
+        wait_until(lambda: self.queue.waiting() == number, 20, f"{number} messages wait")
+
+
+def redrive(client: Any, url: str, target: str, *, receives: int = 1) -> None:
+    """Let a queue lay what was received so often into another one."""
+    policy = {"deadLetterTargetArn": f"arn:aws:sqs:us-east-1:123456789012:{target}", "maxReceiveCount": receives}
+    client.set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": json.dumps(policy)})
 
 
 def announce(key: str, bucket: str = LANDING) -> str:

@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from des_platform.objectstore import InvalidKey, check_key
+from des_platform.sources.chunk_manifest import ChunkedFile, chunk_manifest, chunked_file
 from des_platform.sources.events import (
     MAX_BODY_BYTES,
     FileEvent,
@@ -95,7 +96,9 @@ def test_event_names_with_the_prefix_of_minio_are_understood() -> None:
 def test_a_removal_is_an_event_of_its_own_kind_without_size(event: str) -> None:
     removed = record(event=event)
     removed["s3"]["object"] = {"key": "gone.csv", "sequencer": "1"}
-    assert parse(notification(removed)).events == [FileEvent("incoming", "gone.csv", None, None, WHEN, "s3", "removed")]
+    assert parse(notification(removed)).events == [
+        FileEvent("incoming", "gone.csv", None, None, WHEN, "s3", "removed", "1")
+    ]
 
 
 def test_eventbridge_keys_are_taken_as_they_are() -> None:
@@ -241,7 +244,7 @@ def test_a_message_of_no_known_meaning_is_refused_with_a_precise_reason(body: st
         ({"ID": "1", "file_name": 5}, "landing", "'file_name' of the file message is an integer"),
         ({"file_name": "a"}, "landing", "'ID' of the file message is missing"),
         ({"ID": "", "file_name": "a"}, "landing", "'ID' of the file message is empty"),
-        ({"ID": "1", "file_name": "a", "file_total_chunk": 3}, "landing", "manifest of a compressed stream"),
+        ({"ID": "1", "file_name": "a", "file_total_chunk": 3}, "landing", "'shard_id' of the manifest"),
     ],
 )
 def test_a_bad_file_message_is_refused(message: dict[str, object], bucket: str | None, expected: str) -> None:
@@ -323,7 +326,7 @@ def test_a_written_notification_reads_back_as_it_was(key: str, size: int, moment
     aware = moment.replace(tzinfo=UTC)
     (event,) = parse(s3_event("incoming", key, size, "abc-2", aware)).events
     milliseconds = aware.replace(microsecond=aware.microsecond // 1000 * 1000)
-    assert event == FileEvent("incoming", key, size, "abc-2", milliseconds, "s3", "created")
+    assert event == FileEvent("incoming", key, size, "abc-2", milliseconds, "s3", "created", event.sequencer)
 
 
 JSON = st.recursive(
@@ -352,3 +355,24 @@ def test_no_json_whatsoever_does_anything_but_parse_or_be_refused(message: objec
         str(error).encode()
     else:
         assert all(accepted(event.key) for event in parsed.events)
+
+
+@pytest.mark.parametrize(("sequencer", "kept"), [("0055AED6DCD90281E5", "0055AED6DCD90281E5"), ("?", None), (7, None)])
+def test_a_sequencer_is_kept_where_it_is_one_and_costs_no_file_where_it_is_not(
+    sequencer: object, kept: str | None
+) -> None:
+    (event,) = parse(notification(record(sequencer=sequencer))).events
+    assert (event.key, event.sequencer) == ("a/b.csv", kept)
+
+
+@pytest.mark.parametrize("wrap", [lambda body: body, sns])
+def test_a_written_manifest_of_a_chunked_file_reads_back_as_it_was(wrap: Callable[[str], str]) -> None:
+    file = ChunkedFile("7a1c", "a/ä.csv", "shardId-000000000001", (9, 10, 10**55), ("bz2", "zstd"), 30, 70, "0f" * 32)
+    assert chunked_file(wrap(chunk_manifest(file))) == file
+
+
+@pytest.mark.parametrize(
+    "body", ['{"ID": "1", "file_name": "a"}', "not JSON", notification(record("file_total_chunk"))]
+)
+def test_what_announces_no_chunked_file_is_none(body: str) -> None:
+    assert chunked_file(body) is None

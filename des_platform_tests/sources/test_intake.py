@@ -4,6 +4,7 @@ import hashlib
 import io
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,9 @@ import pytest
 
 from des_platform.catalog import inbox, partitions
 from des_platform.catalog.inbox import InboxEntry
-from des_platform.naming import parse_name, shard_of
+from des_platform.catalog.nodes import LeasedNode, NodeLost
+from des_platform.catalog.tables import naming_nodes
+from des_platform.naming import parse_name, shard_of, snowflake
 from des_platform.objectstore import Digest, StoreUnavailable
 from des_platform.objectstore.store import ObjectStore
 from des_platform.sources import intake
@@ -22,6 +25,7 @@ from des_platform_tests.sources.support import letters, pending, tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import date
 
     from des_platform.catalog.partitions import Manifest
     from des_platform_tests.platform import Platform
@@ -360,3 +364,120 @@ def test_files_that_another_run_has_in_hand_are_left_to_it(platform: Platform) -
 
     assert (report.files, report.dead, report.postponed) == (0, 0, 0)
     assert platform.take_in().files == 2
+
+
+GIVEN = "SRC_20260301_(BF785FEA0100_81)"
+
+
+def announce_named(platform: Platform, names: dict[str, str | None], day: date = DAY) -> None:
+    """Record files that are there with the names that their source has given them."""
+    entries = []
+    for file, name in names.items():
+        key = platform.put(file, file.encode(), day)
+        etag = platform.buckets.bucket(LANDING).head(key).etag
+        entries.append(InboxEntry("things", day, LANDING, key, etag, None, "orders", name=name))
+    with platform.catalog.begin() as connection:
+        partitions.register_datasets(connection, [platform.dataset])
+        inbox.record(connection, entries)
+
+
+def test_a_name_that_the_source_has_given_is_kept(platform: Platform) -> None:
+    announce_named(platform, {"named": GIVEN, "nameless": None})
+
+    assert platform.take_in().files == 2
+
+    rows = platform.rows()
+    assert rows["named"].name == GIVEN
+    assert rows["named"].shard == shard_of(GIVEN, platform.dataset.shard_bits)
+    assert parse_name(rows["nameless"].name).prefix == "DES"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("SRC_20260301_(BF785FEA0100_82)", "checksum 82"),
+        ("../../etc/passwd", "not a snowflake name"),
+        ("", "not a snowflake name"),
+        ("SRC_20260301_(BF785FEA0100_81)\0", "not a snowflake name"),
+        ("\udcff", "not a snowflake name"),
+        ("x" * 100_000, "not a snowflake name"),
+    ],
+)
+def test_a_given_name_that_is_none_is_a_dead_letter_and_stops_nobody(
+    platform: Platform, name: str, reason: str
+) -> None:
+    announce_named(platform, {"bad": name, "good": GIVEN})
+
+    report = platform.take_in()
+
+    assert (report.files, report.dead) == (1, 1)
+    assert list(platform.rows()) == ["good"]
+    letter = letters(platform)[0]
+    assert letter.subject == f"{LANDING}/things/{DAY}/bad"
+    assert reason in letter.reason
+    assert letter.seq is not None
+    assert tally(platform) == {"pending": 0, "done": 1, "dead": 1}
+
+
+def test_of_files_with_one_given_name_the_first_keeps_it(platform: Platform) -> None:
+    announce_named(platform, {"a": GIVEN, "b": GIVEN})
+    platform.take_in()
+    announce_named(platform, {"c": GIVEN})
+    report = platform.take_in()
+
+    assert (report.files, report.dead) == (0, 1)
+    assert [row.key[-1] for row in platform.rows().values()] == ["a"]
+    assert all("another file bears that name" in letter.reason for letter in letters(platform))
+    assert tally(platform) == {"pending": 0, "done": 1, "dead": 2}
+
+
+def test_two_partitions_at_once_that_are_given_one_name_do_not_fail(platform: Platform) -> None:
+    days = [DAY + timedelta(days=number) for number in range(4)]
+    for day in days:
+        announce_named(platform, {"a": GIVEN, "b": None}, day)
+
+    with ThreadPoolExecutor(4) as pool:
+        reports = list(pool.map(platform.take_in, days))
+
+    assert sum(report.files for report in reports) == 5
+    assert sum(report.dead for report in reports) == 3
+
+
+def test_a_name_that_a_file_has_borne_since_the_milliseconds_last_wrapped_is_not_minted_again(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_800_000_000_000
+    monkeypatch.setattr(snowflake.NameMinter.__init__, "__kwdefaults__", {"clock_ms": lambda: now, "reserve": None})
+    for file in ("a", "b", "c"):
+        platform.put(file, b"content")
+    platform.find()
+    platform.take_in()
+    before = platform.rows()
+    with platform.catalog.begin() as connection:
+        connection.execute(naming_nodes.delete())  # the next holder of node 0 begins where its clock stands
+    now += 1 << 32
+    for file in ("d", "e"):
+        platform.put(file, b"late")
+    announce_named(platform, {"f": None})
+    platform.find()
+
+    assert platform.take_in().files == 3
+
+    rows = platform.rows()
+    assert len({row.name for row in rows.values()}) == 6
+    late = {parse_name(row.name).value for name, row in rows.items() if name in {"d", "e", "f"}}
+    first = max(parse_name(row.name).value for row in before.values())
+    assert late == {first + 1, first + 2, first + 3}
+
+
+def test_a_run_whose_naming_node_is_lost_leaves_its_files_pending(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform.put("a", b"content")
+    platform.find()
+    monkeypatch.setattr(LeasedNode, "_move_mark", lambda _self, _from_ms: None)
+
+    with pytest.raises(NodeLost):
+        platform.take_in()
+
+    assert tally(platform) == {"pending": 1, "done": 0, "dead": 0}

@@ -49,7 +49,7 @@ def test_what_no_message_announced_is_found_once(any_platform: Platform) -> None
         any_platform.put(name, b"content")
 
     assert list_once(any_platform) == ListingReport(seen=3, new=3)
-    assert list_once(any_platform) == ListingReport(seen=3)
+    assert list_once(any_platform) == ListingReport(seen=3, known=3)
     assert pending(any_platform) == ["a", "b", "c"]
 
 
@@ -58,7 +58,7 @@ def test_a_file_that_a_message_announced_is_not_found_again(any_post: Post) -> N
     assert any_post.drain().new == 1
     any_post.put("lost")
 
-    assert list_once(any_post.platform) == ListingReport(seen=2, new=1)
+    assert list_once(any_post.platform) == ListingReport(seen=2, new=1, known=1)
     assert pending(any_post.platform) == ["announced", "lost"]
 
 
@@ -153,7 +153,7 @@ def test_a_file_that_is_known_is_no_dead_letter_when_its_dataset_ends_earlier(pl
     list_once(platform)
     platform.dataset = platform.dataset.model_copy(update={"end": DAY})
 
-    assert list_once(platform) == ListingReport(seen=1)
+    assert list_once(platform) == ListingReport(seen=1, known=1)
     assert letters(platform) == []
 
 
@@ -202,3 +202,16 @@ def test_a_bucket_that_is_not_there_is_an_error_and_records_nothing(s3_platform:
 
     with s3_platform.catalog.begin() as connection:
         assert inbox.tally(connection)["pending"] == 0
+
+
+@pytest.mark.usefixtures("two_a_page")
+def test_a_listing_out_of_time_does_not_stop_at_a_key_that_cannot_be_kept(platform: Platform) -> None:
+    for name in (b"a", b"b-not-utf-8-\xff", b"c", b"d", b"e"):
+        landing_folder(platform).mkdir(parents=True, exist_ok=True)
+        (Path(os.fsdecode(os.fsencode(landing_folder(platform)) + b"/" + name))).write_bytes(b"content")
+
+    report = list_once(platform, seconds=0)
+
+    assert (report.seen, report.dead) == (4, 1)
+    assert report.next_key is not None
+    assert report.next_key.endswith("/d")

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from functools import partial
+from functools import cache, partial
 from importlib.util import find_spec
 from io import BufferedReader
 from itertools import chain, groupby, islice
@@ -30,7 +30,8 @@ from zipfile import BadZipFile, ZipFile
 
 from des_platform.objectstore import InvalidKey, check_key
 from des_platform.settings import ConfigurationError
-from des_platform.sources.generator import stock_file
+from des_platform.sources.generator.schema import load_schema
+from des_platform.sources.generator.writing import Generator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -205,7 +206,12 @@ def folder(root: Path) -> Feed:
 
 
 def _generated(day: date, index: int, file_format: Literal["csv", "jsonl"], rows: int) -> Iterator[bytes]:
-    yield stock_file(day, index, file_format, rows=rows)
+    yield _stock_market(file_format).content(day, index, rows=rows)
+
+
+@cache
+def _stock_market(file_format: Literal["csv", "jsonl"]) -> Generator:
+    return Generator(load_schema("stock_market"), file_format)
 
 
 def _package_folder(name: str) -> Path:

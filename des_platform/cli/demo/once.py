@@ -32,7 +32,7 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 def close_unfinished_runs(instance: dg.DagsterInstance) -> int:
     """Report the runs of a killed demo as cancelled; the sensors request their partitions again, at once."""
-    from des_platform.defs.sources.catalog_sensor import IN_FLIGHT
+    from des_platform.defs.attempts import IN_FLIGHT
 
     left = instance.get_runs(dg.RunsFilter(statuses=IN_FLIGHT))
     for run in left:
@@ -51,6 +51,9 @@ class OnceDriver:
         self._repository: RepositoryDefinition = defs().get_repository_def()
         self._instance = instance
         self._resources = {"platform": PlatformResource()}
+        # Whatever requests no runs drains a source; listing waits until everything is fed.
+        self._draining = [sensor.name for sensor in self._repository.sensor_defs if not sensor.targets]
+        self._draining.remove("listing_sensor")
         self._cursors: dict[str, str | None] = {}
         self._requested: set[str] = set()
 
@@ -60,7 +63,8 @@ class OnceDriver:
         last_move = time.monotonic()
         while True:
             check()
-            self._tick("queue_sensor")
+            for sensor in self._draining:
+                self._tick(sensor)
             feeding_done = fed.finished
             if feeding_done and not listed:
                 self._tick("listing_sensor")

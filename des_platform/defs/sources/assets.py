@@ -18,7 +18,7 @@ from des_platform.catalog.dataset import Dataset
 from des_platform.defs.partitions import day_of, days
 from des_platform.defs.reporting import Metadata, bars, numbers, report, stopwatch, table
 from des_platform.defs.resources import PlatformResource
-from des_platform.defs.stage import DATASET_METADATA, OBJECT_STORE_POOL, RANGE_IN_ONE_RUN, RETRY, asset_key
+from des_platform.defs.stage import DATASET_METADATA, INBOX, OBJECT_STORE_POOL, RANGE_IN_ONE_RUN, RETRY, asset_key
 from des_platform.sources.intake import take_in
 
 
@@ -32,6 +32,7 @@ def raw_files(dataset: Dataset) -> dg.AssetsDefinition:
         backfill_policy=RANGE_IN_ONE_RUN,
         retry_policy=RETRY,
         partitions_def=days(dataset),
+        deps=[INBOX],
         kinds={"postgres", "parquet"},
         description=f"Every file of {dataset.name} that arrived on a day, recorded once, with its checksum and name.",
         metadata={DATASET_METADATA: dataset.model_dump(mode="json")},

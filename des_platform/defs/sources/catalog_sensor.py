@@ -7,7 +7,6 @@ that failed is requested again after a pause, with the attempt in its key, at mo
 new arrives.
 """
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -18,13 +17,15 @@ import sqlalchemy as sa
 
 from des_platform.catalog import files, inbox, partitions
 from des_platform.catalog.dataset import Dataset
+from des_platform.defs.attempts import BATCH_TAG, in_flight, next_attempt
 from des_platform.defs.resources import PlatformResource
+from des_platform.defs.stage import EVERY_LOOK_SECONDS
 from des_platform.naming import shard_labels
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-MAX_ATTEMPTS = 5
+_PAUSE_SECONDS = 10  # after the first failure of a batch
 # A shard is built whole, so files that come one after the other are packed together: once none has come for some
 # seconds and no ingest of their day is at work, or when they have waited long enough.
 PACK_QUIET_SECONDS = 5
@@ -33,15 +34,8 @@ PACK_AT_LATEST_SECONDS = 600
 _DAYS_LOOKED_AT = 10_000
 _RANGE_START = "dagster/asset_partition_range_start"
 _RANGE_END = "dagster/asset_partition_range_end"
+_DATASET = "des/dataset"
 _PARTITION = "des/partition"
-_BATCH = "des/batch"
-IN_FLIGHT = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +71,7 @@ def catalog_sensor(
     @dg.sensor(
         name=f"{dataset.name}_catalog_sensor",
         jobs=[ingest, pack],
-        minimum_interval_seconds=5,
+        minimum_interval_seconds=EVERY_LOOK_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"Requests runs for the partitions of {dataset.name} that have files waiting.",
     )
@@ -87,7 +81,7 @@ def catalog_sensor(
         limit = platform.settings.runs_per_tick
         with platform.catalog.begin() as connection:
             waiting = waiting_work(connection, dataset)
-        busy = _in_flight(context.instance, dataset.name)
+        busy = in_flight(context.instance, {_DATASET: dataset.name}, _PARTITION)
         requested = 0
         for work in waiting:
             if len(busy) >= limit:
@@ -95,7 +89,7 @@ def catalog_sensor(
             if work.partition in busy or (work.patient and f"ingest:{work.day}" in busy):
                 continue
             batch = f"{dataset.name}:{work.partition}:{work.newest}"
-            attempt = _next_attempt(context.instance, batch)
+            attempt = next_attempt(context.instance, batch, pause_seconds=_PAUSE_SECONDS)
             if attempt is None:
                 continue
             requested += 1
@@ -129,23 +123,8 @@ def waiting_work(connection: sa.Connection, dataset: Dataset) -> list[Work]:
     return [*ingest.values(), *pack]
 
 
-def _in_flight(instance: dg.DagsterInstance, dataset: str) -> set[str]:
-    runs = instance.get_run_records(dg.RunsFilter(tags={"des/dataset": dataset}, statuses=IN_FLIGHT))
-    return {record.dagster_run.tags[_PARTITION] for record in runs if _PARTITION in record.dagster_run.tags}
-
-
-def _next_attempt(instance: dg.DagsterInstance, batch: str) -> int | None:
-    """Number of the next attempt at a batch, or None while it should rest or for good."""
-    earlier = instance.get_run_records(dg.RunsFilter(tags={_BATCH: batch}))
-    # A cancelled run says nothing about its batch: killed as often as may be, a demo goes on where it was.
-    ended = [record.end_time or 0.0 for record in earlier if record.dagster_run.status != dg.DagsterRunStatus.CANCELED]
-    if len(ended) >= MAX_ATTEMPTS or (ended and time.time() < max(ended) + 5 * 2 ** len(ended)):
-        return None
-    return len(earlier)
-
-
 def _request(dataset: Dataset, work: Work, batch: str, attempt: int, job_name: str) -> dg.RunRequest:
-    tags = {"des/dataset": dataset.name, _PARTITION: work.partition, _BATCH: batch}
+    tags = {_DATASET: dataset.name, _PARTITION: work.partition, BATCH_TAG: batch}
     run_key = f"{batch}:{attempt}"
     if work.stage == "ingest":
         return dg.RunRequest(run_key=run_key, job_name=job_name, partition_key=work.day.isoformat(), tags=tags)

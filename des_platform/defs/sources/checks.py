@@ -45,7 +45,7 @@ def raw_files_checks(dataset: Dataset) -> list[dg.AssetChecksDefinition]:
             return dg.AssetCheckResult(
                 passed=dead == 0,
                 severity=dg.AssetCheckSeverity.WARN,
-                metadata={"given_up": dead, "look_at": "des dead-letters"},
+                metadata={"given_up": dead, "look_at": "des dead-letters ls"},
             )
 
         return verdict(context, evaluate)

@@ -1,4 +1,4 @@
-"""The sensors that fill the inbox: one for the queue, one for listings. Neither starts a run.
+"""The sensor that lists the buckets, for what no source announced. It starts no runs.
 
 A tick stays inside a budget far below Dagster's limit of 60 s, and everything it did is committed before it returns, so
 a tick that dies is only repeated.
@@ -13,37 +13,7 @@ from des_platform.catalog import partitions
 from des_platform.defs.resources import PlatformResource
 from des_platform.defs.stage import declared_datasets
 from des_platform.objectstore import StoreUnavailable
-from des_platform.sources.drain import drain
 from des_platform.sources.listing import list_new
-
-
-@dg.sensor(
-    minimum_interval_seconds=5,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Drains the queue into the inbox: receive, record, commit, delete.",
-)
-def queue_sensor(context: dg.SensorEvaluationContext, platform: PlatformResource) -> dg.SkipReason:
-    """Drain the queue for one budget's time."""
-    queue = platform.queue
-    if queue is None:
-        return dg.SkipReason("No queue is set (DES_QUEUE_URL); files are found by the listing sensor.")
-    datasets = declared_datasets(context.repository_def)
-    with platform.catalog.begin() as connection:
-        partitions.register_datasets(connection, datasets)
-    done = drain(
-        queue,
-        platform.catalog,
-        platform.buckets,
-        datasets,
-        seconds=platform.settings.drain_seconds,
-        default_bucket=platform.settings.landing_bucket,
-    )
-    total = int(context.cursor or 0) + done.received
-    context.update_cursor(str(total))
-    return dg.SkipReason(
-        f"{done.received} messages: {done.new} new files, {done.known} known, {done.removed} deletions, "
-        f"{done.dead} dead letters in {done.seconds:.1f} s; {total} messages so far."
-    )
 
 
 @dg.sensor(

@@ -17,6 +17,8 @@ SCHEMA = "des_catalog"
 def upgrade() -> None:
     """Apply the change."""
     op.add_column("inbox", sa.Column("name", sa.Text()), schema=SCHEMA)
+    op.add_column("inbox", sa.Column("meta", JSONB()), schema=SCHEMA)
+    op.add_column("files", sa.Column("meta", JSONB()), schema=SCHEMA)
     _dead_letters()
     _source_rows()
     _checkpoints()
@@ -121,4 +123,6 @@ def downgrade() -> None:
         op.drop_table(table, schema=SCHEMA)
     for column in ("reference", "origin", "seq"):
         op.drop_column("dead_letters", column, schema=SCHEMA)
+    op.drop_column("files", "meta", schema=SCHEMA)
+    op.drop_column("inbox", "meta", schema=SCHEMA)
     op.drop_column("inbox", "name", schema=SCHEMA)

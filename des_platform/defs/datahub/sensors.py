@@ -1,0 +1,64 @@
+"""The sensor of a DataHub: a run for each month that has candidates which were not yet looked at.
+
+One aggregate query over the DataHub's table a tick tells which months those are: their candidates' fingerprint is not
+the one that the last complete taking left. A month with a run in flight is left alone. A run that failed is requested
+again after a pause that grows, a few times until the month's candidates change.
+"""
+
+import dagster as dg
+
+from des_platform.catalog import partitions
+from des_platform.defs.attempts import BATCH_TAG, in_flight, next_attempt
+from des_platform.defs.datahub.assets import datahub_key
+from des_platform.defs.resources import PlatformResource
+from des_platform.defs.stage import declared_datasets
+from des_platform.sources.datahub.config import DataHubConfig
+from des_platform.sources.datahub.source import DataHubSource, WaitingMonth
+
+MONTHS_IN_FLIGHT = 3
+_DATAHUB = "des/datahub"
+_MONTH = "des/month"
+_PAUSE_SECONDS = 120  # after the first failure of a month
+
+
+def datahub_sensor(config: DataHubConfig) -> dg.SensorDefinition:
+    """The sensor that requests a DataHub's runs."""
+
+    @dg.sensor(
+        name=f"{config.name}_datahub_sensor",
+        target=dg.AssetSelection.assets(datahub_key(config)),
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Requests runs for the months of {config.name} that have files to take.",
+    )
+    def sensor(context: dg.SensorEvaluationContext, platform: PlatformResource) -> dg.SensorResult:
+        datasets = declared_datasets(context.repository_def)
+        with platform.catalog.begin() as connection:
+            partitions.register_datasets(connection, datasets)
+        waiting = DataHubSource(config, platform.recorder(datasets)).waiting()
+        busy = in_flight(context.instance, {_DATAHUB: config.name}, _MONTH)
+        requests: list[dg.RunRequest] = []
+        for month in waiting:
+            if len(busy) >= MONTHS_IN_FLIGHT:
+                break
+            if month.first.isoformat() in busy:
+                continue
+            batch = f"{config.name}:{month.first:%Y-%m}:{month.batch}"
+            attempt = next_attempt(context.instance, batch, pause_seconds=_PAUSE_SECONDS)
+            if attempt is not None:
+                busy.add(month.first.isoformat())
+                requests.append(_request(config, month, batch, attempt))
+        if requests:
+            return dg.SensorResult(run_requests=requests)
+        files = sum(month.files for month in waiting)
+        return dg.SensorResult(
+            skip_reason=f"{len(waiting)} months with {files:,} candidates wait, {len(busy)} runs are in flight."
+        )
+
+    return sensor
+
+
+def _request(config: DataHubConfig, month: WaitingMonth, batch: str, attempt: int) -> dg.RunRequest:
+    key = month.first.isoformat()
+    tags = {_DATAHUB: config.name, _MONTH: key, BATCH_TAG: batch}
+    return dg.RunRequest(run_key=f"{batch}:{attempt}", partition_key=key, tags=tags)

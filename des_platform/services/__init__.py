@@ -1,0 +1,1 @@
+"""HTTP: what the platform serves to machines."""
