@@ -1,6 +1,6 @@
 # `make help` lists what is here. Everything runs from .venv, which `make setup` builds.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint types imports audit fuzz bench format clean
+.PHONY: help setup demo test test-all faults lint types imports audit fuzz bench format clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do $$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
@@ -30,6 +30,9 @@ test: setup ## run the test suite with coverage
 test-all: setup ## the same with the long proofs: kills, many files
 	@$(BIN)/python -m pytest --cov
 
+faults: setup ## kill ingestion between all its steps and a hundred times at random, and print the counts
+	@$(BIN)/python -m pytest -q -s des_platform_tests/faults des_platform_tests/sources/queues/test_faults.py
+
 lint: setup ## check style and formatting
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
@@ -51,6 +54,7 @@ fuzz: setup ## feed damaged and lying archives to everything that reads them (ma
 
 bench: .venv/.bench ## measure the archive beside its peers, and the demo's stages beside plain copies
 	@$(BIN)/python -m des_platform_tests.bench archive
+	@$(BIN)/python -m des_platform_tests.bench ingest
 	@$(BIN)/python -m des_platform_tests.bench demo
 
 format: setup ## format the code

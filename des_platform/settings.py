@@ -40,8 +40,9 @@ class Settings(BaseSettings):
         s3_region: region of the S3 and SQS clients.
         queue_url: SQS queue that announces files; empty where files are found by listing alone.
         queue_endpoint: base URL of an SQS-compatible server; empty for AWS.
-        queue_wait_seconds: how long a tick of the queue sensor waits at an empty queue for a message (long polling).
-            Ticks begin every 5 s, so just below that somebody nearly always waits, and a file is in the inbox at once.
+        queue_wait_seconds: how long a tick of the queue sensor waits at an empty queue for a message (long polling), so
+            that a file is in the inbox at once. Ticks begin every 5 s and cost 0.5 to 1.5 s besides: with 8 s, each
+            second one is left out, and nobody waits for a fifth of the time; with 4 s, any delay leaves one out, too.
         landing_bucket: bucket of queue messages that name a file and no bucket.
         sources: file with further queues, streams, source databases, DataHubs and inventories; empty for none.
         workers: how many processes share the source databases.
@@ -52,6 +53,8 @@ class Settings(BaseSettings):
         pg_password: its password.
         pg_db: its database.
         name_prefix: first part of every DES name; ASCII letters and digits.
+        catalog_wait_seconds: how long a tick of a dataset's catalogue sensor waits for files where there are none: long
+            enough for what the queue sensor's tick finds that begins with it, and else must wait for the next one.
         drain_seconds: time budget of one tick of the queue sensor.
         runs_per_tick: most runs of a dataset that its catalogue sensor requests in a tick, and keeps in flight.
         listing_seconds: pause between two listings of the buckets.
@@ -70,7 +73,7 @@ class Settings(BaseSettings):
     s3_region: str = "us-east-1"
     queue_url: str = ""
     queue_endpoint: str = ""
-    queue_wait_seconds: Annotated[int, Field(ge=0, le=20)] = 4
+    queue_wait_seconds: Annotated[int, Field(ge=0, le=20)] = 8
     landing_bucket: BucketName = "landing"
     sources: Path | None = None
     workers: Annotated[int, Field(ge=1, le=65_536)] = 1
@@ -81,6 +84,7 @@ class Settings(BaseSettings):
     pg_password: SecretStr = SecretStr("")
     pg_db: str = "des"
     name_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,32}$")] = "DES"
+    catalog_wait_seconds: Annotated[float, Field(ge=0, le=10)] = 1.0
     drain_seconds: Annotated[float, Field(gt=0, le=45)] = 20.0
     runs_per_tick: Annotated[int, Field(ge=1, le=500)] = 50
     listing_seconds: Annotated[int, Field(ge=5)] = 60

@@ -90,7 +90,12 @@ def _platform(store_url: str, address: PostgresAddress, monkeypatch: pytest.Monk
 
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    environment = address.environment() | {"DES_STORE_URL": store_url, "DES_SCRATCH": str(scratch), "DES_THREADS": "4"}
+    environment = address.environment() | {
+        "DES_STORE_URL": store_url,
+        "DES_SCRATCH": str(scratch),
+        "DES_THREADS": "4",
+        "DES_CATALOG_WAIT_SECONDS": "0",
+    }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     settings = load_settings()

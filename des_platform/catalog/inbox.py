@@ -196,6 +196,11 @@ def seqs(connection: sa.Connection, identities: Sequence[tuple[str, str, str]]) 
     return found
 
 
+def pending(connection: sa.Connection) -> int:
+    """Number of pending rows of everything; costs as much as there are, however many are done."""
+    return connection.scalar(sa.select(sa.func.count()).where(inbox.c.state == "pending")) or 0
+
+
 def tally(connection: sa.Connection, dataset: str | None = None, day: date | None = None) -> dict[str, int]:
     """Number of rows by state, of everything, one dataset, or one partition."""
     statement = sa.select(inbox.c.state, sa.func.count()).group_by(inbox.c.state)

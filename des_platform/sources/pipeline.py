@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 RECEIVES_AT_ONCE = 4
 """A batch holds as many times ten messages at most."""
+GATHER_SECONDS = 1
+"""Files that come one after the other are one draining: once there was a message, the next is waited for so long."""
 
 
 class Pipeline:
@@ -38,6 +40,7 @@ class Pipeline:
         self._queue = queue
         self._deadline = deadline
         self._wanted = 1  # an empty queue costs one call
+        self._wait_seconds: int | None = None  # as the queue's configuration says
         self._held_back = False
         self._error: Exception | None = None
         self._receiving: deque[Future[list[Message]]] = deque()
@@ -68,6 +71,7 @@ class Pipeline:
                 break
             if batch := self._next():
                 self._wanted = RECEIVES_AT_ONCE
+                self._wait_seconds = min(GATHER_SECONDS, self._queue.config.wait_seconds)
                 yield batch
             elif self._held_back:
                 self._wait_for_deletes(0)
@@ -94,7 +98,7 @@ class Pipeline:
         self._deadline = 0.0
 
     def _receive(self) -> list[Message]:
-        messages = self._queue.receive()
+        messages = self._queue.receive(self._wait_seconds)
         self._hand.take(messages)
         return messages
 

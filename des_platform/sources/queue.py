@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 BATCH = 10  # SQS's own limit for every batch call
-WAIT_SECONDS = (
-    1  # long polling: files that arrive one after the other are one draining, and an empty queue costs one call
-)
+WAIT_SECONDS = 8  # as `Settings.queue_wait_seconds`, which says why
 VISIBILITY_SECONDS = 120  # longer than a tick's budget: a message is not handed out again while it is worked on
 _IDENTIFIER = re.compile(r"[\x21-\x7e]{1,128}")  # what SQS takes as a message group
 
@@ -158,12 +156,16 @@ class Queue:
         self.fifo = self.url.endswith(".fifo")
         self._client = _client(self.config)
 
-    def receive(self) -> list[Message]:
-        """Up to ten messages; none says that the queue is empty now."""
+    def receive(self, wait_seconds: int | None = None) -> list[Message]:
+        """Up to ten messages; none says that the queue is empty now.
+
+        Args:
+            wait_seconds: how long an empty queue is waited for; as configured if None.
+        """
         answer = self._client.receive_message(
             QueueUrl=self.url,
             MaxNumberOfMessages=BATCH,
-            WaitTimeSeconds=self.config.wait_seconds,
+            WaitTimeSeconds=self.config.wait_seconds if wait_seconds is None else wait_seconds,
             VisibilityTimeout=self.config.visibility_seconds,
             MessageSystemAttributeNames=["ApproximateReceiveCount", "MessageGroupId"],
         )

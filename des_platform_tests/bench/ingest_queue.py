@@ -84,7 +84,7 @@ class _Endless(Queue):
         self._files = iter(range(0, files, _FILES_A_MESSAGE))
         self.resident: list[float] = []
 
-    def receive(self) -> list[Message]:
+    def receive(self, wait_seconds: int | None = None) -> list[Message]:  # noqa: ARG002 - as the queue's
         self.resident.append(_resident_mib())
         found = []
         for first in self._files:

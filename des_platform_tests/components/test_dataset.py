@@ -32,7 +32,7 @@ attributes:
     columns: { id: long, name: string }
 """
 PLATFORM = "from des_platform.defs.resources import resources\n"
-SENSORS = "from des_platform.defs.sources.sensors import listing_sensor, queue_sensor\n"
+SENSORS = "from des_platform.defs.sources.sensors import listing_sensor\n"
 _numbers = itertools.count(1)
 
 

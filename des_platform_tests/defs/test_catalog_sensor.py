@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from datetime import date, timedelta
+from itertools import count
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -14,6 +16,7 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 
 from des_platform.catalog import files, inbox, partitions
 from des_platform.catalog.tables import files as files_table
+from des_platform.defs import attempts
 from des_platform.defs.attempts import MAX_ATTEMPTS
 from des_platform.defs.sources import catalog_sensor
 from des_platform.defs.sources.catalog_sensor import PACK_AT_LATEST_SECONDS
@@ -54,7 +57,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(catalog_sensor, "time", made)
+    monkeypatch.setattr(attempts, "time", made)
     return made
 
 
@@ -109,6 +112,32 @@ def age(platform: Platform, seconds: float) -> None:
 
 def test_nothing_waits_and_nothing_is_requested(daemon: Daemon) -> None:
     assert daemon.said(SENSOR) == "0 partitions have files waiting, 0 runs are in flight."
+
+
+def test_what_comes_while_a_tick_waits_is_requested_by_it(
+    platform: Platform, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sleep(_seconds: float) -> None:
+        platform.put("late.csv", b"id,name\n")
+        platform.find()
+
+    monkeypatch.setenv("DES_CATALOG_WAIT_SECONDS", "1")
+    monkeypatch.setattr(catalog_sensor, "time", SimpleNamespace(monotonic=lambda: 0.0, sleep=sleep))
+
+    (request,) = daemon.requests(SENSOR)
+
+    assert request.partition_key == str(DAY)
+
+
+def test_a_tick_waits_no_longer_than_set(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = count(step=2)  # seconds between two looks at it
+    slept: list[float] = []
+    monkeypatch.setenv("DES_CATALOG_WAIT_SECONDS", "5")
+    monkeypatch.setattr(catalog_sensor, "time", SimpleNamespace(monotonic=lambda: next(clock), sleep=slept.append))
+
+    assert daemon.requests(SENSOR) == []
+
+    assert len(slept) == 2
 
 
 def test_all_files_of_a_day_are_one_request(platform: Platform, daemon: Daemon) -> None:

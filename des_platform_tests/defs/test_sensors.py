@@ -235,7 +235,7 @@ def test_a_tick_shows_on_the_sources_asset_what_it_took_and_what_is_left(
         "known_files": 0,
         "dead_letters": 0,
     }
-    assert (shown["waiting"], shown["in_flight"]) == (0, 0)
+    assert (shown["waiting_before"], shown["waiting_after"], shown["in_flight_after"]) == (1, 0, 0)
     assert inbox_seen.asset_key == dg.AssetKey("inbox")
     assert inbox_seen.metadata["pending"].value == 1
     assert idle.asset_events == []

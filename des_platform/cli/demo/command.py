@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 import time
@@ -109,6 +110,9 @@ def _once(catalog: Catalog, stack: Stack, feeder: _Feeder, fed: Fed, progress: P
     from des_platform.cli.demo.progress import look
     from des_platform.cli.demo.proof import prove
 
+    # One sensor comes after the other: while one waits, nobody works.
+    os.environ.setdefault("DES_QUEUE_WAIT_SECONDS", "1")
+    os.environ.setdefault("DES_CATALOG_WAIT_SECONDS", "0")
     with dg.DagsterInstance.get() as instance:
         close_unfinished_runs(instance)
         driver = OnceDriver(instance)

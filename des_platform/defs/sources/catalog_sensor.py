@@ -7,6 +7,7 @@ that failed is requested again after a pause, with the attempt in its key, at mo
 new arrives.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 _PAUSE_SECONDS = 10  # after the first failure of a batch
+_LOOK_AGAIN_SECONDS = 0.2
 # A shard is built whole, so files that come one after the other are packed together: once none has come for some
 # seconds and no ingest of their day is at work, or when they have waited long enough.
 PACK_QUIET_SECONDS = 5
@@ -79,8 +81,7 @@ def catalog_sensor(
         context: dg.SensorEvaluationContext, platform: PlatformResource
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
         limit = platform.settings.runs_per_tick
-        with platform.catalog.begin() as connection:
-            waiting = waiting_work(connection, dataset)
+        waiting = _awaited_work(platform, dataset)
         busy = in_flight(context.instance, {_DATASET: dataset.name}, _PARTITION)
         requested = 0
         for work in waiting:
@@ -99,6 +100,17 @@ def catalog_sensor(
             yield dg.SkipReason(f"{len(waiting)} partitions have files waiting, {len(busy)} runs are in flight.")
 
     return sensor
+
+
+def _awaited_work(platform: PlatformResource, dataset: Dataset) -> list[Work]:
+    """What waits; where nothing does, what comes within a moment: the queues' ticks have begun with this one."""
+    deadline = time.monotonic() + platform.settings.catalog_wait_seconds
+    while True:
+        with platform.catalog.begin() as connection:
+            waiting = waiting_work(connection, dataset)
+        if waiting or time.monotonic() >= deadline:
+            return waiting
+        time.sleep(_LOOK_AGAIN_SECONDS)
 
 
 def waiting_work(connection: sa.Connection, dataset: Dataset) -> list[Work]:

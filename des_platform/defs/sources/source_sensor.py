@@ -8,7 +8,6 @@ The source's asset is external: nothing materializes it. Each tick that found so
 how much waited and how much was taken over time.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from contextlib import closing
 
@@ -63,22 +62,22 @@ def source_sensor(sensor_name: str, name: str, kind: SourceKind, opener: Opener)
         with platform.catalog.begin() as connection:
             partitions.register_datasets(connection, datasets)
         with closing(opener(platform, platform.recorder(datasets))) as source:
+            found = source.backlog()
             report = source.drain(seconds=platform.settings.drain_seconds)
-            waiting = source.backlog()
-        before = json.loads(context.cursor or "{}")
-        total = before.get("total", 0) + report.received
+            left = source.backlog()
+        total = int(context.cursor or 0) + report.received
         with platform.catalog.begin() as connection:
             counts = Counts()
             counts.observe("des_ingest_drain_duration_seconds", report.seconds, source=name)
-            for where, number in waiting.items():
+            for where, number in left.items():
                 counts.set("des_source_backlog", number, source=name, where=where)
             counts.write(connection)
-            pending = inbox.tally(connection)["pending"] if report.received else 0
-        changed = report.received > 0 or waiting != before.get("waiting")
+            pending = inbox.pending(connection)
+        seen = report.received or any(found.values()) or any(left.values())
         return dg.SensorResult(
             skip_reason=_said(NOUNS[kind], report, total),
-            cursor=json.dumps({"total": total, "waiting": waiting}),
-            asset_events=_observations(name, report, waiting, pending) if changed else [],
+            cursor=str(total),
+            asset_events=_observations(name, report, found, left, pending) if seen else [],
         )
 
     return sensor
@@ -93,7 +92,7 @@ def _said(noun: str, report: DrainReport, total: int) -> str:
 
 
 def _observations(
-    name: str, report: DrainReport, waiting: Mapping[str, int], pending: int
+    name: str, report: DrainReport, found: Mapping[str, int], left: Mapping[str, int], pending: int
 ) -> list[dg.AssetObservation]:
     taken = {
         "received": report.received,
@@ -103,7 +102,9 @@ def _observations(
         "dead_letters": report.dead,
         "duration_s": round(report.seconds, 3),
     }
-    found = [dg.AssetObservation(dg.AssetKey(["sources", name]), metadata=taken | dict(waiting))]
-    if report.received:
-        found.append(dg.AssetObservation(INBOX, metadata={"new_files": report.new, "pending": pending}))
-    return found
+    backlog = {f"{where}_before": number for where, number in found.items()}
+    backlog |= {f"{where}_after": number for where, number in left.items()}
+    return [
+        dg.AssetObservation(dg.AssetKey(["sources", name]), metadata=taken | backlog),
+        dg.AssetObservation(INBOX, metadata={"new_files": report.new, "pending": pending}),
+    ]

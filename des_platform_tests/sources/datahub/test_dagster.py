@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pytest
 
-from des_platform.defs.datahub import sensors
+from des_platform.defs import attempts
 from des_platform_tests.defs.daemon import Daemon, metadata
 from des_platform_tests.sources.datahub.support import NOON, SIZE, DataHub, write_sources
 
@@ -88,8 +88,8 @@ def test_run_that_failed_is_requested_again_after_a_pause(
     assert hub.letters() == []
 
     assert daemon.said(SENSOR) == "1 months with 1 candidates wait, 0 runs are in flight."
-    real = sensors.time.time
-    monkeypatch.setattr(sensors.time, "time", lambda: real() + 10_000)
+    real = attempts.time.time
+    monkeypatch.setattr(attempts.time, "time", lambda: real() + 10_000)
     (again,) = daemon.requests(SENSOR)
     assert (again.run_key or "").endswith(":1")
 
