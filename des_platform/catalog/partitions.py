@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from des_platform.catalog.dataset import Dataset
 from des_platform.catalog.tables import datasets, manifests, table_loads
+from des_platform.settings import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,6 +60,20 @@ def registered_datasets(connection: sa.Connection) -> list[Dataset]:
         Dataset.model_validate(row.definition)
         for row in connection.execute(sa.select(datasets).order_by(datasets.c.name))
     ]
+
+
+def known_datasets(connection: sa.Connection) -> list[Dataset]:
+    """Every dataset that the catalogue knows, where there must be one.
+
+    Raises:
+        ConfigurationError: there is none, so every file would be one of no dataset.
+    """
+    found = registered_datasets(connection)
+    if not found:
+        raise ConfigurationError(
+            "the catalogue knows no dataset yet: load the code location in Dagster once, then repeat"
+        )
+    return found
 
 
 def lock_day(connection: sa.Connection, dataset: str, day: date) -> None:

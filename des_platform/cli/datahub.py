@@ -71,7 +71,7 @@ def fetch(
     config = _config(name).model_copy(update={field: value for field, value in changes.items() if value is not None})
     with Catalog.open(settings) as catalog:
         with catalog.begin() as connection:
-            datasets = partitions.registered_datasets(connection)
+            datasets = partitions.known_datasets(connection)
         source = DataHubSource(config, Recorder(catalog, Buckets(settings), datasets))
         if dry_run:
             _print_survey(source.survey(year, month))

@@ -39,7 +39,7 @@ def list_letters(limit: _Limit = 50, stage: _Stage = None, dataset: _Dataset = N
         for letter in found:
             print(json.dumps(_fields(letter)))
         return
-    _print_table(found, f"{number} dead letters" + (f", the newest {limit}" if number > limit else ""))
+    _print_list(found, f"{number} dead letters" + (f", the newest {limit}" if number > limit else ""))
 
 
 @app.command()
@@ -69,7 +69,7 @@ def retry(ids: _Ids = None, everything: _All = False, stage: _Stage = None, data
         settings = load_settings()
         chosen = _chosen(catalog, ids, everything=everything, stage=stage, dataset=dataset)
         with catalog.begin() as connection:
-            datasets = partitions.registered_datasets(connection)
+            datasets = partitions.known_datasets(connection)
         again = Reprocessing(Recorder(catalog, Buckets(settings), datasets), load_sources(settings))
         for letter in chosen:
             reason = again.retry(letter)
@@ -128,29 +128,25 @@ def _fields(letter: DeadLetterRow) -> dict[str, str | int | None]:
     return {**asdict(letter), "last_seen_at": seen.isoformat(timespec="seconds") if seen else None}
 
 
-def _print_table(found: list[DeadLetterRow], title: str) -> None:
+def _print_list(found: list[DeadLetterRow], title: str) -> None:
+    """Two lines a letter: which one, and why; a table would fold both into narrow columns."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.padding import Padding
     from rich.text import Text
 
-    table = Table(title=title)
-    for header in ("id", "stage", "source", "dataset", "what", "why", "attempts", "last seen (UTC)"):
-        table.add_column(header, overflow="fold")
+    console = Console(highlight=False)
+    console.print(Text(title, style="bold"))
     for letter in found:
         seen = f"{letter.last_seen_at:%Y-%m-%d %H:%M:%S}" if letter.last_seen_at else ""
-        origin, dataset = letter.origin or "", letter.dataset or ""
-        cells = (
-            letter.dead_letter_id,
-            letter.stage,
-            origin,
-            dataset,
-            letter.subject,
-            letter.reason,
-            letter.attempts,
-            seen,
+        attempts = "once" if letter.attempts == 1 else f"{letter.attempts} times"
+        head = Text.assemble(
+            (f"{letter.dead_letter_id}  ", "bold"),
+            (" ".join(filter(None, (letter.stage, letter.origin, letter.dataset))), "cyan"),
+            f"  {_printable(letter.subject)}",
+            (f"  {attempts}, last {seen} UTC", "dim"),
         )
-        table.add_row(*(Text(_printable(str(cell))) for cell in cells))
-    Console().print(table)
+        console.print(head)
+        console.print(Padding(Text(_printable(letter.reason)), (0, 0, 0, 4)))
 
 
 def _printable(text: str) -> str:

@@ -11,12 +11,14 @@ import typer
 
 from des_platform.cli.demo.state import demo_environment
 from des_platform.settings import ConfigurationError, load_settings
+from des_platform.sources.queue import QueueConfig
 
 if TYPE_CHECKING:
     from des_platform.sources.opening import SourceConfig
     from des_platform.sources.source import Source
 
 _PAUSE_SECONDS = 1.0  # between two drainings that found nothing
+_WAIT_SECONDS = 1  # at an empty queue: the other sources have their turns only then
 
 _Names = Annotated[list[str] | None, typer.Argument(help="sources of the sources file; all of them if none is named")]
 _Forever = Annotated[
@@ -42,9 +44,11 @@ def drain(names: _Names = None, forever: _Forever = False, seconds: _Seconds = N
         signal.signal(number, lambda *_: stop.set())
     with Catalog.open(settings) as catalog, ExitStack() as opened:
         with catalog.begin() as connection:
-            datasets = partitions.registered_datasets(connection)
+            datasets = partitions.known_datasets(connection)
         recorder = Recorder(catalog, Buckets(settings), datasets)
-        sources = [opened.enter_context(closing(open_source(config, recorder, settings))) for config in chosen]
+        sources = [
+            opened.enter_context(closing(open_source(_impatient(config), recorder, settings))) for config in chosen
+        ]
         _turns(sources, seconds or settings.drain_seconds, stop, forever=forever)
 
 
@@ -55,6 +59,12 @@ def _chosen(known: list[SourceConfig], names: list[str] | None) -> list[SourceCo
     if unknown := sorted(set(names or ()) - set(by_name)):
         raise ConfigurationError(f"no source is called {', '.join(unknown)}; known are {', '.join(sorted(by_name))}")
     return [by_name[name] for name in names or by_name]
+
+
+def _impatient(config: SourceConfig) -> SourceConfig:
+    if isinstance(config, QueueConfig):
+        return config.model_copy(update={"wait_seconds": min(config.wait_seconds, _WAIT_SECONDS)})
+    return config
 
 
 def _turns(sources: list[Source], seconds: float, stop: threading.Event, *, forever: bool) -> None:

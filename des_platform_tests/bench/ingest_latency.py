@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from des_platform.cli.demo.corpus import FeedFile
 
-_FULL_FILES, _QUICK_FILES = 20, 5
+_FULL_FILES, _QUICK_FILES = 16, 3
 _GOAL_SECONDS = 5.0
 _BEAT_SECONDS = 5.0
 _PATIENCE_SECONDS = 180.0

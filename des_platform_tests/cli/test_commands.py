@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -55,10 +56,9 @@ def test_dead_letters_are_listed_with_what_happened_and_why(platform: Platform) 
         dead_letters.add(connection, letter)
     done = des("dead-letters", "ls", env=os.environ | {"COLUMNS": "200"})
     assert done.returncode == 0
-    assert "1 dead letters" in done.stdout
-    (row,) = [line for line in done.stdout.splitlines() if "landing/a.txt" in line]
-    cells = [cell.strip() for cell in row.strip("│").split("│")]
-    assert cells[1:7] == ["queue", "", "things", "landing/a.txt", "no dataset takes it", "2"]
+    _title, head, reason = done.stdout.splitlines()
+    assert re.fullmatch(r"\d+  queue things  landing/a.txt  2 times, last [-\d]+ [:\d]+ UTC", head.rstrip())
+    assert reason.strip() == "no dataset takes it"
 
 
 def test_limit_shows_the_newest_letters_and_says_how_many_there_are(platform: Platform) -> None:
@@ -77,8 +77,8 @@ def test_markup_in_a_dead_letter_is_shown_literally(platform: Platform) -> None:
     done = des("dead-letters", "ls", env=os.environ | {"COLUMNS": "200"})
     assert done.returncode == 0
     for text in markup:
-        assert f"│ subject {text} " in done.stdout
-        assert f"│ reason {text} " in done.stdout
+        assert f" subject {text} " in done.stdout
+        assert f" reason {text}" in done.stdout
 
 
 def test_dead_letter_cannot_steer_the_terminal(platform: Platform) -> None:

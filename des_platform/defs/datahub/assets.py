@@ -45,7 +45,7 @@ def datahub_asset(config: DataHubConfig) -> dg.AssetsDefinition:
     )
     def asset(context: dg.AssetExecutionContext, platform: PlatformResource) -> dg.MaterializeResult[None]:
         with platform.catalog.begin() as connection:
-            datasets = partitions.registered_datasets(connection)
+            datasets = partitions.known_datasets(connection)
         for key in context.partition_keys:
             month = day_of(key)
             with stopwatch() as watch, _final_errors():
