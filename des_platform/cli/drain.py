@@ -11,7 +11,7 @@ import typer
 
 from des_platform.cli.demo.state import demo_environment
 from des_platform.settings import ConfigurationError, load_settings
-from des_platform.sources.queue import QueueConfig
+from des_platform.sources.queues.queue import QueueConfig
 
 if TYPE_CHECKING:
     from des_platform.sources.opening import SourceConfig

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from des_platform.sources.generator.running import Delivered, Plan
     from des_platform.sources.generator.targets import Target
-    from des_platform.sources.queue import Queue
+    from des_platform.sources.queues.queue import Queue
 
 _SIZE = re.compile(r"(\d{1,12}(?:\.\d{1,6})?) ?([kKM]?i?B)?")
 _UNITS = {"": 1, "B": 1, "kB": 1000, "KB": 1000, "MB": 1000**2, "KiB": 1024, "kiB": 1024, "MiB": 1024**2}
@@ -104,7 +104,7 @@ def _target(
     """Where the files go, the queue that is told, and both in words."""
     from des_platform.objectstore import Buckets, InvalidKey
     from des_platform.sources.generator.targets import BucketTarget, FolderTarget
-    from des_platform.sources.queue import Queue
+    from des_platform.sources.queues.queue import Queue
 
     if folder is not None:
         return FolderTarget(folder), None, f"written to {folder}"

@@ -13,8 +13,8 @@ from des_platform.settings import ConfigurationError, Settings, load_settings
 
 if TYPE_CHECKING:
     from des_platform.sources.databases.config import DatabaseSource
-    from des_platform.sources.marker import Marker
-    from des_platform.sources.marker_stats import MarkerStats
+    from des_platform.sources.marking.marker import Marker
+    from des_platform.sources.marking.stats import MarkerStats
 
 _PAUSE_SECONDS = 1.0  # between two passes that found nothing
 
@@ -35,8 +35,8 @@ def mark(names: _Names = None, *, forever: _Forever = False, batch_size: _Batch 
     letters.
     """
     from des_platform.catalog.database import Catalog
-    from des_platform.sources.marker import Marker
-    from des_platform.sources.marker_stats import MarkerStats
+    from des_platform.sources.marking.marker import Marker
+    from des_platform.sources.marking.stats import MarkerStats
 
     demo_environment()
     settings = load_settings()
@@ -61,7 +61,7 @@ def mark(names: _Names = None, *, forever: _Forever = False, batch_size: _Batch 
 
 
 def _pass(marker: Marker, *, forever: bool) -> MarkerStats:
-    from des_platform.sources.marker_stats import MarkerStats
+    from des_platform.sources.marking.stats import MarkerStats
     from des_platform.sources.source import SourceUnavailable
 
     try:

@@ -22,9 +22,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from des_platform.settings import ConfigurationError
 from des_platform.sources.databases.config import DatabaseSource
 from des_platform.sources.datahub.config import DataHubConfig
-from des_platform.sources.inventory import InventoryConfig
-from des_platform.sources.queue import QueueConfig
-from des_platform.sources.streams import StreamConfig
+from des_platform.sources.inventories.source import InventoryConfig
+from des_platform.sources.queues.queue import QueueConfig
+from des_platform.sources.streams.source import StreamConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from des_platform.sources.databases.config import DatabaseSource
-from des_platform.sources.inventory import InventoryConfig
-from des_platform.sources.queue import QueueConfig
-from des_platform.sources.streams import StreamConfig
+from des_platform.sources.inventories.source import InventoryConfig
+from des_platform.sources.queues.queue import QueueConfig
+from des_platform.sources.streams.source import StreamConfig
 
 if TYPE_CHECKING:
     from des_platform.settings import Settings
@@ -38,11 +38,11 @@ def open_source(config: SourceConfig, recorder: Recorder, settings: Settings) ->
     """
     match config:
         case QueueConfig():
-            from des_platform.sources.drain import QueueSource
+            from des_platform.sources.queues.source import QueueSource
 
             return QueueSource(config, recorder)
         case StreamConfig():
-            from des_platform.sources.streams import StreamSource
+            from des_platform.sources.streams.source import StreamSource
 
             return StreamSource(config, recorder)
         case DatabaseSource():
@@ -50,6 +50,6 @@ def open_source(config: SourceConfig, recorder: Recorder, settings: Settings) ->
 
             return DatabaseDrain(config, recorder, worker=settings.worker_index, workers=settings.workers)
         case InventoryConfig():
-            from des_platform.sources.inventory import InventorySource
+            from des_platform.sources.inventories.source import InventorySource
 
             return InventorySource(config, recorder, settings.scratch)

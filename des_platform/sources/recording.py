@@ -18,7 +18,7 @@ from des_platform.catalog.inbox import InboxEntry
 from des_platform.catalog.metrics import Counts
 from des_platform.catalog.removals import Removal
 from des_platform.objectstore import InvalidKey, ObjectNotFound
-from des_platform.sources.events import FileEvent, MalformedMessage, parse_message
+from des_platform.sources.messages.events import FileEvent, MalformedMessage, parse_message
 from des_platform.sources.source import DrainReport
 
 if TYPE_CHECKING:

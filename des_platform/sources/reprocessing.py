@@ -10,9 +10,9 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from des_platform.catalog import dead_letters, files, inbox, source_rows
-from des_platform.sources.chunk_manifest import chunked_file
 from des_platform.sources.databases.source import DatabaseDrain
-from des_platform.sources.queue import Queue
+from des_platform.sources.messages.chunk_manifest import chunked_file
+from des_platform.sources.queues.queue import Queue
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from des_platform.catalog.dead_letters import DeadLetterRow
     from des_platform.sources.config import Sources
     from des_platform.sources.databases.config import DatabaseSource
-    from des_platform.sources.queue import QueueConfig
+    from des_platform.sources.queues.queue import QueueConfig
     from des_platform.sources.recording import Recorder
 
 MESSAGES = ("queue", "stream")

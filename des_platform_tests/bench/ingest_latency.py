@@ -35,8 +35,8 @@ from des_platform.cli.demo.stack import Stack
 from des_platform.cli.demo.ui import dagster_ui
 from des_platform.defs.attempts import IN_FLIGHT
 from des_platform.objectstore import Buckets
-from des_platform.sources.events import s3_event
-from des_platform.sources.queue import Queue
+from des_platform.sources.messages.events import s3_event
+from des_platform.sources.queues.queue import Queue
 from des_platform_tests.bench.results import Measurement
 from des_platform_tests.bench.runner import UnequalWork
 from des_platform_tests.folders import server_folder
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from des_platform.cli.demo.corpus import FeedFile
 
-_FULL_FILES, _QUICK_FILES = 16, 3
+_FULL_FILES, _QUICK_FILES = 12, 3
 _GOAL_SECONDS = 5.0
 _BEAT_SECONDS = 5.0
 _PATIENCE_SECONDS = 180.0

@@ -24,9 +24,9 @@ from des_platform.cli.demo.postgres import EmbeddedPostgres
 from des_platform.cli.demo.queue import QueueServer
 from des_platform.objectstore import Buckets
 from des_platform.settings import Settings
-from des_platform.sources.drain import QueueSource
-from des_platform.sources.events import s3_event
-from des_platform.sources.queue import BATCH, Message, Queue, QueueConfig
+from des_platform.sources.messages.events import s3_event
+from des_platform.sources.queues.queue import BATCH, Message, Queue, QueueConfig
+from des_platform.sources.queues.source import QueueSource
 from des_platform.sources.recording import Recorder
 from des_platform_tests.bench.results import Measurement
 from des_platform_tests.bench.runner import UnequalWork, alternate

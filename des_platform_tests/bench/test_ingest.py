@@ -42,7 +42,7 @@ def test_each_row_is_printed_as_soon_as_it_is_there(
 
 
 def test_latency_is_the_median_without_dagsters_own_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    files = {True: 3, False: 16}
+    files = {True: 3, False: 12}
 
     def measured(number: int) -> Iterator[Parts]:
         assert number == files[quick]
@@ -57,7 +57,7 @@ def test_latency_is_the_median_without_dagsters_own_start(monkeypatch: pytest.Mo
         assert (found.goal, found.at_most, found.absolute, found.met) == (5.0, True, True, True)
 
 
-@pytest.mark.parametrize("number", [1, 3, 16])
+@pytest.mark.parametrize("number", [1, 3, 12])
 def test_files_come_at_moments_that_cover_the_daemons_beat(number: int) -> None:
     moments = ingest_latency._moments(number)
 
@@ -78,6 +78,6 @@ def test_the_callers_settings_are_not_the_benchs_and_come_back(monkeypatch: pyte
 
 
 def test_each_file_is_of_a_day_of_its_own() -> None:
-    files = ingest_latency._a_file_a_day(17)
+    files = ingest_latency._a_file_a_day(13)
 
-    assert len({file.key.split("/")[1] for file in files}) == len(files) == 17
+    assert len({file.key.split("/")[1] for file in files}) == len(files) == 13

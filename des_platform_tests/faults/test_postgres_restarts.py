@@ -21,9 +21,9 @@ from des_platform.cli.demo.postgres import EmbeddedPostgres
 from des_platform.cli.demo.processes import wait_until
 from des_platform.objectstore import Buckets
 from des_platform.settings import load_settings
-from des_platform.sources.drain import QueueSource
-from des_platform.sources.events import s3_event
-from des_platform.sources.queue import QueueConfig
+from des_platform.sources.messages.events import s3_event
+from des_platform.sources.queues.queue import QueueConfig
+from des_platform.sources.queues.source import QueueSource
 from des_platform.sources.recording import Recorder
 from des_platform_tests.folders import server_folder
 from des_platform_tests.platform import LANDING, Platform

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from des_platform.catalog import dead_letters, inbox
 from des_platform.cli.demo.processes import wait_until
-from des_platform.sources.drain import QueueReport, QueueSource
-from des_platform.sources.events import s3_event
-from des_platform.sources.queue import Queue, QueueConfig
+from des_platform.sources.messages.events import s3_event
+from des_platform.sources.queues.queue import Queue, QueueConfig
+from des_platform.sources.queues.source import QueueReport, QueueSource
 from des_platform.sources.recording import Recorder
 from des_platform_tests.platform import DAY, LANDING, noon
 

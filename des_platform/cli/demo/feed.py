@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from des_platform.cli.demo import corpus
 from des_platform.objectstore import Buckets, digest_of
-from des_platform.sources.events import s3_event
-from des_platform.sources.queue import BATCH, Queue
+from des_platform.sources.messages.events import s3_event
+from des_platform.sources.queues.queue import BATCH, Queue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,7 +5,7 @@ import dagster as dg
 from des_platform.defs.resources import PlatformResource
 from des_platform.defs.stage import EVERY_LOOK_SECONDS
 from des_platform.sources.databases.config import DatabaseSource
-from des_platform.sources.marker import Marker
+from des_platform.sources.marking.marker import Marker
 
 
 def marker_sensor(config: DatabaseSource) -> dg.SensorDefinition:

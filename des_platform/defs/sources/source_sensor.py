@@ -15,6 +15,7 @@ import dagster as dg
 
 from des_platform.catalog import inbox, partitions
 from des_platform.catalog.metrics import Counts
+from des_platform.defs.reporting import Metadata
 from des_platform.defs.resources import PlatformResource
 from des_platform.defs.stage import EVERY_LOOK_SECONDS, INBOX, declared_datasets
 from des_platform.sources.recording import Recorder
@@ -94,7 +95,7 @@ def _said(noun: str, report: DrainReport, total: int) -> str:
 def _observations(
     name: str, report: DrainReport, found: Mapping[str, int], left: Mapping[str, int], pending: int
 ) -> list[dg.AssetObservation]:
-    taken = {
+    taken: Metadata = {
         "received": report.received,
         "new_files": report.new,
         "known_files": report.known,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from des_platform.naming import parse_name
 from des_platform.objectstore import InvalidKey, check_bucket, check_key
-from des_platform.sources.events import FileEvent
+from des_platform.sources.messages.events import FileEvent
 
 if TYPE_CHECKING:
     from des_platform.sources.databases.claims import ClaimedRow

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from des_platform.objectstore import PreconditionFailed, digest_of
 from des_platform.settings import ConfigurationError
-from des_platform.sources.events import s3_event
+from des_platform.sources.messages.events import s3_event
 from des_platform.sources.source import SourceUnavailable
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from des_platform.objectstore import ObjectStore
-    from des_platform.sources.queue import Queue
+    from des_platform.sources.queues.queue import Queue
 
 _IN_FLIGHT_BYTES = 64 << 20
 _ANNOUNCED_AT_ONCE = 10

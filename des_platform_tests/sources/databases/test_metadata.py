@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 def test_metadata_columns_stand_in_the_archive_beside_the_file(platform: Platform, source_files: SourceFiles) -> None:
     row = row_of(platform, "a.txt") | {"amount": "12.50", "des_shard": 7}
     source_files.add([row])
-    with closing(drain_of(platform, source_files.source(columns={"metadata_columns": ["amount", "des_shard"]}))) as drain:
+    with closing(
+        drain_of(platform, source_files.source(columns={"metadata_columns": ["amount", "des_shard"]}))
+    ) as drain:
         drain.drain(seconds=30)
 
     platform.take_in()

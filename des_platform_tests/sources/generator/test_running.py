@@ -14,7 +14,7 @@ from des_platform.sources.generator.running import Delivered, Plan, run
 from des_platform.sources.generator.schema import load_schema
 from des_platform.sources.generator.targets import BucketTarget, FolderTarget
 from des_platform.sources.generator.writing import Generator
-from des_platform.sources.queue import Queue
+from des_platform.sources.queues.queue import Queue
 from des_platform.sources.source import SourceUnavailable
 from des_platform_tests.platform import DAY, LANDING
 from des_platform_tests.sources.support import Post, letters, pending, tally

@@ -13,7 +13,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from des_platform.sources.bodies import (
+from des_platform.sources.messages.bodies import (
     MalformedMessage,
     bytes_of,
     load_body,

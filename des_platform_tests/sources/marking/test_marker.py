@@ -17,13 +17,14 @@ from des_platform.catalog import dead_letters, source_rows
 from des_platform.catalog.metrics import samples
 from des_platform.naming import parse_name, shard_of
 from des_platform.settings import ConfigurationError
-from des_platform.sources import marker_pass, marker_table
 from des_platform.sources.databases.config import DatabaseSource
 from des_platform.sources.databases.engine import Database
 from des_platform.sources.databases.table import map_table
-from des_platform.sources.marker import Marker
-from des_platform.sources.marker_stats import MarkerStats
-from des_platform.sources.marker_table import MarkerTable
+from des_platform.sources.marking import passing as marker_pass
+from des_platform.sources.marking import table as marker_table
+from des_platform.sources.marking.marker import Marker
+from des_platform.sources.marking.stats import MarkerStats
+from des_platform.sources.marking.table import MarkerTable
 from des_platform.sources.pace import TokenBucket
 from des_platform.sources.source import SourceUnavailable
 from des_platform_tests.platform import DAY

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
-    from des_platform.sources.queue import Message, Queue
+    from des_platform.sources.queues.queue import Message, Queue
 
 _log = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from des_platform.catalog.database import Catalog
 from des_platform.cli.demo.processes import wait_until
 from des_platform.objectstore import Buckets
 from des_platform.settings import load_settings
-from des_platform.sources.drain import QueueReport, QueueSource
-from des_platform.sources.queue import Queue, QueueConfig
+from des_platform.sources.queues.queue import Queue, QueueConfig
+from des_platform.sources.queues.source import QueueReport, QueueSource
 from des_platform.sources.recording import Recorder
 from des_platform.sources.source import SourceUnavailable
 from des_platform_tests.objectstore.relay import Relay, start

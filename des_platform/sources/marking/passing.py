@@ -14,8 +14,8 @@ from des_platform.catalog.dead_letters import DeadLetter
 from des_platform.catalog.metrics import Counts
 from des_platform.catalog.source_rows import SourceRow
 from des_platform.settings import ConfigurationError
-from des_platform.sources.marker_stats import MarkerStats
-from des_platform.sources.marker_table import Mark, RowRefused
+from des_platform.sources.marking.stats import MarkerStats
+from des_platform.sources.marking.table import Mark, RowRefused
 from des_platform.sources.retrying import retrying
 from des_platform.sources.source import SourceUnavailable
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from des_platform.catalog.database import Catalog
     from des_platform.naming import NameMinter
     from des_platform.sources.databases.config import DatabaseSource, MarkerConfig
-    from des_platform.sources.marker_table import MarkerTable
+    from des_platform.sources.marking.table import MarkerTable
 
 MANY_REFUSED = 100
 """So many rows refused and none named in a pass: the table is to blame."""

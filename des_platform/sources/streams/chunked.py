@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from des_platform.codecs import Codec
     from des_platform.objectstore import ObjectInfo, ObjectStore
-    from des_platform.sources.chunk_manifest import ChunkedFile
+    from des_platform.sources.messages.chunk_manifest import ChunkedFile
 
 _ALIASES = {"lzma": "xz"}  # what the first chunked files call the .xz container
 _DIVIDER = b"|"

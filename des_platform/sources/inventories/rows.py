@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
 from des_platform.objectstore import ObjectInfo
-from des_platform.sources.inventory_manifest import COLUMNS, RefusedInventory, check_columns
+from des_platform.sources.inventories.manifest import COLUMNS, RefusedInventory, check_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from des_platform.sources.inventory_manifest import Manifest
+    from des_platform.sources.inventories.manifest import Manifest
 
 MAX_BAD_ROWS = 100
 """A file with more of them is no inventory."""

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from des_platform.codecs import compress_bytes, get_codec
 from des_platform.objectstore import check_key
-from des_platform.sources.chunk_manifest import ChunkedFile, chunk_manifest
-from des_platform.sources.queue import Outgoing
+from des_platform.sources.messages.chunk_manifest import ChunkedFile, chunk_manifest
+from des_platform.sources.queues.queue import Outgoing
 from des_platform.sources.retrying import retrying
-from des_platform.sources.streams import kinesis_client
+from des_platform.sources.streams.source import kinesis_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from des_platform.sources.queue import Queue
-    from des_platform.sources.streams import StreamConfig
+    from des_platform.sources.queues.queue import Queue
+    from des_platform.sources.streams.source import StreamConfig
 
 # Of Kinesis, for one PutRecords; a record alone may have as much where the stream was set to take it, else 1 MiB.
 MOST_RECORDS = 500

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from des_platform.settings import Settings
-from des_platform.sources.pipeline import Pipeline
-from des_platform.sources.queue import Message, Queue, QueueConfig
+from des_platform.sources.queues.pipeline import Pipeline
+from des_platform.sources.queues.queue import Message, Queue, QueueConfig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,18 +19,18 @@ from typing import TYPE_CHECKING, Literal, Self
 from des_platform.catalog.dead_letters import DeadLetter
 from des_platform.codecs import CorruptStream, UnknownCodec
 from des_platform.objectstore import InvalidKey, StoreUnavailable
-from des_platform.sources.chunk_manifest import chunked_file
-from des_platform.sources.chunked import ChunkedFiles, ChunksMissing
-from des_platform.sources.events import MalformedMessage, s3_event
-from des_platform.sources.pipeline import Pipeline
-from des_platform.sources.queue import Queue
+from des_platform.sources.messages.chunk_manifest import chunked_file
+from des_platform.sources.messages.events import MalformedMessage, s3_event
+from des_platform.sources.queues.pipeline import Pipeline
+from des_platform.sources.queues.queue import Queue
 from des_platform.sources.source import DrainReport, SourceUnavailable
-from des_platform.sources.streams import kinesis_client
+from des_platform.sources.streams.chunked import ChunkedFiles, ChunksMissing
+from des_platform.sources.streams.source import kinesis_client
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from des_platform.sources.queue import Message, QueueConfig
+    from des_platform.sources.queues.queue import Message, QueueConfig
     from des_platform.sources.recording import Recorder
 
 GIVE_UP_CHUNKS_AFTER = 5

@@ -17,8 +17,8 @@ from des_platform.catalog import inbox
 from des_platform.cli.demo.processes import wait_until
 from des_platform.objectstore import StoreUnavailable
 from des_platform.objectstore.store import ObjectStore
-from des_platform.sources import pipeline
-from des_platform.sources.queue import Depth, Outgoing, Queue
+from des_platform.sources.queues import pipeline
+from des_platform.sources.queues.queue import Depth, Outgoing, Queue
 from des_platform.sources.source import SourceUnavailable
 from des_platform_tests.platform import DAY, LANDING, noon
 from des_platform_tests.sources.support import announce, letters, pending, redrive, tally
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from des_platform.sources.drain import QueueReport
-    from des_platform.sources.queue import QueueConfig
+    from des_platform.sources.queues.queue import QueueConfig
+    from des_platform.sources.queues.source import QueueReport
     from des_platform_tests.objectstore.relay import Relay
     from des_platform_tests.platform import Platform
     from des_platform_tests.sources.support import Post
@@ -250,7 +250,7 @@ def test_a_batch_that_has_begun_is_finished_and_the_rest_waits(post: Post, monke
     # Each look at the clock is five seconds after the last: the third receive is not begun any more.
     clock = count(step=5)
     monkeypatch.setattr(pipeline, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    monkeypatch.setattr("des_platform.sources.drain.time", SimpleNamespace(monotonic=lambda: 0))
+    monkeypatch.setattr("des_platform.sources.queues.source.time", SimpleNamespace(monotonic=lambda: 0))
 
     report = post.drain(seconds=10)
 

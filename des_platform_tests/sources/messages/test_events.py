@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from des_platform.objectstore import InvalidKey, check_key
-from des_platform.sources.chunk_manifest import ChunkedFile, chunk_manifest, chunked_file
-from des_platform.sources.events import (
+from des_platform.sources.messages.chunk_manifest import ChunkedFile, chunk_manifest, chunked_file
+from des_platform.sources.messages.events import (
     MAX_BODY_BYTES,
     FileEvent,
     MalformedMessage,

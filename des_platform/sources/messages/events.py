@@ -27,7 +27,7 @@ from typing import Literal
 from urllib.parse import quote_plus, unquote_plus
 
 from des_platform.objectstore import InvalidKey, check_bucket, check_key
-from des_platform.sources.bodies import (
+from des_platform.sources.messages.bodies import (
     MAX_BODY_BYTES,
     MalformedMessage,
     bytes_of,
@@ -37,7 +37,7 @@ from des_platform.sources.bodies import (
     text_of,
     type_of,
 )
-from des_platform.sources.chunk_manifest import chunked_of
+from des_platform.sources.messages.chunk_manifest import chunked_of
 
 __all__ = [
     "MAX_BODY_BYTES",

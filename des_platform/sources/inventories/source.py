@@ -30,8 +30,8 @@ from des_platform.catalog.dead_letters import DeadLetter
 from des_platform.catalog.metrics import Counts
 from des_platform.objectstore import IntegrityError, InvalidKey, ObjectInfo, ObjectNotFound, StoreUnavailable, check_key
 from des_platform.settings import BucketName
-from des_platform.sources.inventory_manifest import RefusedInventory, manifests, read_manifest
-from des_platform.sources.inventory_rows import BadRow, Row, read_rows
+from des_platform.sources.inventories.manifest import RefusedInventory, manifests, read_manifest
+from des_platform.sources.inventories.rows import BadRow, Row, read_rows
 from des_platform.sources.listing import record_page
 from des_platform.sources.source import DrainReport, SourceUnavailable
 from des_platform.sources.variables import SourceName
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from des_platform.objectstore import ObjectStore
-    from des_platform.sources.inventory_manifest import DataFile, Manifest
+    from des_platform.sources.inventories.manifest import DataFile, Manifest
     from des_platform.sources.recording import Recorder
     from des_platform.sources.source import SourceKind
 

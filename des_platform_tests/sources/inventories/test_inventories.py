@@ -10,13 +10,14 @@ from pydantic import ValidationError
 
 from des_platform.catalog import checkpoints, inbox
 from des_platform.objectstore.store import ObjectStore
-from des_platform.sources import inventory, inventory_rows
-from des_platform.sources.inventory import InventoryConfig, InventorySource
-from des_platform.sources.inventory_rows import MAX_BAD_ROWS
+from des_platform.sources.inventories import rows as inventory_rows
+from des_platform.sources.inventories import source as inventory
+from des_platform.sources.inventories.rows import MAX_BAD_ROWS
+from des_platform.sources.inventories.source import InventoryConfig, InventorySource
 from des_platform.sources.listing import record_page
 from des_platform.sources.source import SourceUnavailable
 from des_platform_tests.platform import DAY, LANDING
-from des_platform_tests.sources.inventories import BUCKET, PREFIX, SCHEMA, Attic, data_file, row
+from des_platform_tests.sources.inventories.made import BUCKET, PREFIX, SCHEMA, Attic, data_file, row
 
 if TYPE_CHECKING:
     from des_platform.catalog.dead_letters import DeadLetterRow

@@ -13,12 +13,12 @@ import zstandard
 
 from des_platform.cli.demo.processes import wait_until
 from des_platform.objectstore import digest_of
-from des_platform.sources import drain as drain_module
-from des_platform.sources.chunk_manifest import chunk_manifest
-from des_platform.sources.queue import Outgoing
+from des_platform.sources.messages.chunk_manifest import chunk_manifest
+from des_platform.sources.queues import source as drain_module
+from des_platform.sources.queues.queue import Outgoing
 from des_platform.sources.source import SourceUnavailable
-from des_platform.sources.stream_sink import CHUNK_BYTES, StreamSink, partition_key
-from des_platform.sources.streams import StreamConfig
+from des_platform.sources.streams.sink import CHUNK_BYTES, StreamSink, partition_key
+from des_platform.sources.streams.source import StreamConfig
 from des_platform_tests.platform import DAY, LANDING
 from des_platform_tests.sources.conftest import open_post
 from des_platform_tests.sources.support import letters, pending
@@ -26,7 +26,7 @@ from des_platform_tests.sources.support import letters, pending
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from des_platform.sources.queue import QueueConfig
+    from des_platform.sources.queues.queue import QueueConfig
     from des_platform_tests.objectstore.relay import Relay
     from des_platform_tests.platform import Platform
     from des_platform_tests.sources.support import Post

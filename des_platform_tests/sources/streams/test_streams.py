@@ -13,8 +13,8 @@ from des_platform.catalog import checkpoints, leases, partitions
 from des_platform.catalog.tables import leases as leases_table
 from des_platform.sources.recording import Prepared, Recorder
 from des_platform.sources.source import SourceUnavailable
-from des_platform.sources.stream_sink import MOST_BYTES, MOST_RECORDS, RecordsRefused, ShardChanged, StreamSink
-from des_platform.sources.streams import StreamConfig, StreamSource
+from des_platform.sources.streams.sink import MOST_BYTES, MOST_RECORDS, RecordsRefused, ShardChanged, StreamSink
+from des_platform.sources.streams.source import StreamConfig, StreamSource
 from des_platform_tests.platform import DAY
 from des_platform_tests.sources.support import Post, announce, letters, pending
 

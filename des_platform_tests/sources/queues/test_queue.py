@@ -10,12 +10,12 @@ from pydantic import ValidationError
 
 from des_platform.cli.demo.processes import wait_until
 from des_platform.settings import ConfigurationError, Settings
-from des_platform.sources.queue import Depth, Outgoing, Queue, QueueConfig
-from des_platform.sources.visibility import InHand
+from des_platform.sources.queues.queue import Depth, Outgoing, Queue, QueueConfig
+from des_platform.sources.queues.visibility import InHand
 from des_platform_tests.sources.support import redrive
 
 if TYPE_CHECKING:
-    from des_platform.sources.queue import Message
+    from des_platform.sources.queues.queue import Message
     from des_platform_tests.objectstore.relay import Relay, Request
     from des_platform_tests.sources.support import Post
 

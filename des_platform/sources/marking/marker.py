@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING
 from des_platform.catalog.nodes import leased_node
 from des_platform.naming import NameMinter
 from des_platform.settings import ConfigurationError
-from des_platform.sources.marker_pass import HashStrategy, MarkerPass, Sha256
-from des_platform.sources.marker_table import MOST_ROWS, MarkerTable
+from des_platform.sources.marking.passing import HashStrategy, MarkerPass, Sha256
+from des_platform.sources.marking.table import MOST_ROWS, MarkerTable
 from des_platform.sources.pace import TokenBucket
 
 if TYPE_CHECKING:
     from des_platform.catalog.database import Catalog
     from des_platform.sources.databases.config import DatabaseSource
-    from des_platform.sources.marker_stats import MarkerStats
+    from des_platform.sources.marking.stats import MarkerStats
 
 
 class Marker:

@@ -12,14 +12,14 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
-from des_platform.sources.visibility import InHand
+from des_platform.sources.queues.visibility import InHand
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from concurrent.futures import Future
     from types import TracebackType
 
-    from des_platform.sources.queue import Message, Queue
+    from des_platform.sources.queues.queue import Message, Queue
 
 RECEIVES_AT_ONCE = 4
 """A batch holds as many times ten messages at most."""

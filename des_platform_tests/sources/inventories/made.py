@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
 from des_platform.catalog import partitions
-from des_platform.sources.inventory import InventoryConfig, InventorySource
+from des_platform.sources.inventories.source import InventoryConfig, InventorySource
 from des_platform.sources.recording import Recorder
 from des_platform_tests.platform import LANDING, noon
 

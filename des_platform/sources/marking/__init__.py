@@ -1,0 +1,1 @@
+"""The marker: names and shards for the rows of source tables."""

@@ -1,0 +1,1 @@
+"""What messages say: events, and manifests of files in pieces; pure."""
