@@ -10,16 +10,19 @@ how much waited and how much was taken over time.
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from des_platform.catalog import inbox, partitions
 from des_platform.catalog.metrics import Counts
-from des_platform.defs.reporting import Metadata
 from des_platform.defs.resources import PlatformResource
 from des_platform.defs.stage import EVERY_LOOK_SECONDS, INBOX, declared_datasets
 from des_platform.sources.recording import Recorder
 from des_platform.sources.source import DrainReport, Source, SourceKind
+
+if TYPE_CHECKING:
+    from des_platform.defs.reporting import Metadata
 
 NOUNS: Mapping[SourceKind, str] = {
     "queue": "messages",
