@@ -71,7 +71,7 @@ def known_datasets(connection: sa.Connection) -> list[Dataset]:
     found = registered_datasets(connection)
     if not found:
         raise ConfigurationError(
-            "the catalogue knows no dataset yet: load the code location in Dagster once, then repeat"
+            "the catalogue knows no dataset yet: let a sensor of the code location tick once in Dagster, then repeat"
         )
     return found
 

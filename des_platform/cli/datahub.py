@@ -62,7 +62,8 @@ def fetch(
     from des_platform.sources.datahub.source import DataHubSource
     from des_platform.sources.recording import Recorder
 
-    logging.basicConfig(level=log_level.value, format=_LOG_FORMAT, stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format=_LOG_FORMAT, stream=sys.stderr)
+    logging.getLogger("des_platform").setLevel(log_level.value)  # the platform's own words, not its libraries'
     if year > datetime.now(UTC).year:
         raise ConfigurationError(f"the year is {year}, expected {_FIRST_YEAR} to {datetime.now(UTC).year}")
     demo_environment()
