@@ -68,7 +68,10 @@ def _impatient(config: SourceConfig) -> SourceConfig:
 
 
 def _turns(sources: list[Source], seconds: float, stop: threading.Event, *, forever: bool) -> None:
-    """Give each source its turn until all are empty, or for ever."""
+    """Give each source its turn until all are empty, or for ever: then what is out of reach is tried again."""
+    from sqlalchemy.exc import OperationalError
+
+    from des_platform.objectstore import StoreUnavailable
     from des_platform.sources.source import SourceUnavailable
 
     while not stop.is_set():
@@ -76,10 +79,10 @@ def _turns(sources: list[Source], seconds: float, stop: threading.Event, *, fore
         for source in sources:
             try:
                 report = source.drain(seconds=seconds)
-            except SourceUnavailable as error:
+            except (SourceUnavailable, StoreUnavailable, OperationalError) as error:
                 if not forever:
                     raise
-                print(f"{source.name}: {error}", flush=True)
+                print(f"{source.name}: {' '.join(str(error).split())}", flush=True)
                 continue
             received += report.received
             if report.received:
