@@ -25,7 +25,7 @@ demo: setup ## start the platform on this machine and feed it real files (Ctrl-C
 	@$(BIN)/des demo
 
 test: setup ## run the test suite with coverage
-	@$(BIN)/python -m pytest --cov -m 'not chaos' -n auto --maxprocesses 4 --dist loadfile
+	@$(BIN)/python -m pytest --cov -m 'not chaos' -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-all: setup ## the same with the long proofs: kills, many files
 	@$(BIN)/python -m pytest --cov

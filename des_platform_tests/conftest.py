@@ -26,6 +26,14 @@ _database_numbers = itertools.count(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+_LONGEST = ("/ui/", "/cli/test_demo.py", "/chaos/", "/bench/test_archive.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take minutes, or one worker ends long after the others."""
+    items.sort(key=lambda item: not any(part in item.nodeid for part in _LONGEST))
+
+
 @pytest.fixture(scope="session")
 def _moto() -> Iterator[str]:
     from moto.server import ThreadedMotoServer
