@@ -169,6 +169,7 @@ def test_orphan_is_ended_by_force_if_it_must(run: Callable[..., Child]) -> None:
     child = run("trap '' TERM; echo deaf; while :; do sleep 0.1; done")
     printed(child, 1)
     end_orphan(child.pid, signal.SIGTERM, 0.2)
+    wait_until(lambda: child.exit_code is not None, 20, "it ended")
     assert child.exit_code == -signal.SIGKILL
 
 

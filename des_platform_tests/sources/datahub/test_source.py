@@ -17,6 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from des_platform.catalog.tables import inbox as inbox_table
+from des_platform.cli.demo.processes import wait_until
 from des_platform.settings import ConfigurationError
 from des_platform.sources.datahub.errors import DataHubAccessDenied, DataHubUnavailable
 from des_platform.sources.datahub.source import DataHubSource
@@ -398,9 +399,11 @@ def test_interrupted_taking_ends_soon_and_loses_nothing(hub: DataHub) -> None:
     def interrupt(report: TakeReport) -> None:
         raise KeyboardInterrupt
 
+    before = set(threading.enumerate())
     with pytest.raises(KeyboardInterrupt):
         hub.source(threads=2).take(2026, 3, progress=interrupt)
-    assert threading.active_count() < 20
+    takers = {thread for thread in threading.enumerate() if "ThreadPoolExecutor" in thread.name} - before
+    wait_until(lambda: not any(thread.is_alive() for thread in takers), 20, "nobody takes files any more")
 
     done = hub.tally()["pending"]
     assert 0 < done < 8
