@@ -51,6 +51,8 @@ class Dataset(BaseModel):
         profile: what the choice of codec aims at.
         small_bytes: a file up to this size goes into its shard; a larger one becomes a compressed object of its own.
         shard_bits: leading bits of SHA-256 of a file's name that choose its shard; 4 bits are 16 shards.
+        originals: what becomes of a file where it arrived once its copy here is proven: `keep` it, remove it
+            `after-verify`, or remove it `after 30 days`. What a file's only copy is, is never removed.
         archive_version: format of its archives: 2, or 1 for readers that know no other. A change holds for the archives
             that are written from then on; those that stand are read whichever they are.
     """
@@ -64,9 +66,10 @@ class Dataset(BaseModel):
     end: date | None = None
     day_in_key: bool = False
     table: TableSpec | None = None
-    profile: Literal["hot", "warm", "cold", "compatible"] = "warm"
+    profile: Literal["hot", "warm", "cold", "compatible", "archive"] = "warm"
     small_bytes: Annotated[int, Field(ge=0, le=MAX_SMALL_BYTES)] = 256 * KIB
     shard_bits: Annotated[int, Field(ge=0, le=8)] = 4
+    originals: Annotated[str, Field(pattern=r"^(keep|after-verify|after [1-9][0-9]{0,4} days?)$")] = "keep"
     archive_version: Literal[1, 2] = 2
 
     @field_validator("prefix")
@@ -90,6 +93,13 @@ class Dataset(BaseModel):
                 f"a name that ends in _rejected is the table of another dataset's rejected rows (found {value!r})"
             )
         return value
+
+    @property
+    def originals_after_days(self) -> int | None:
+        """Days after the proof on which originals are removed: 0 at once, None never."""
+        if self.originals == "keep":
+            return None
+        return 0 if self.originals == "after-verify" else int(self.originals.split()[1])
 
     @property
     def shards(self) -> int:

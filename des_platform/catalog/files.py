@@ -40,8 +40,40 @@ class NewFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Copy:
+    """The platform's proven copy of a large file.
+
+    Attributes:
+        object_key: key of the object; None for a file that did not shrink and stays as it is.
+        stored_size: bytes of the object, else of the original.
+        codec: name of the codec.
+        codec_level: its level.
+        codec_reason: why it was chosen.
+        indexed: whether an index stands beside the object, under `index_key`.
+        compress_seconds: time to read, compress and write.
+        compress_cpu_seconds: CPU time of the compressing threads, reading and writing left out.
+        prove_seconds: time to read back, decompress and compare.
+    """
+
+    object_key: str | None
+    stored_size: int
+    codec: str
+    codec_level: int
+    codec_reason: str
+    indexed: bool
+    compress_seconds: float
+    compress_cpu_seconds: float
+    prove_seconds: float
+
+
+def index_key(object_key: str) -> str:
+    """Key of the index that stands beside a compressed object."""
+    return f"{object_key}.index"
+
+
+@dataclass(frozen=True, slots=True)
 class FileRow(NewFile):
-    """A catalogued file."""
+    """A catalogued file; the seconds are those of its `Copy`."""
 
     file_id: int
     state: str
@@ -51,6 +83,11 @@ class FileRow(NewFile):
     container_id: int | None
     attempts: int
     last_error: str | None
+    codec_level: int | None
+    compress_seconds: float | None
+    compress_cpu_seconds: float | None
+    prove_seconds: float | None
+    indexed: bool
 
     @property
     def subject(self) -> str:
@@ -186,23 +223,11 @@ def leave_small_to_shards(connection: sa.Connection, dataset: str, day: date, *,
     return connection.execute(statement).rowcount
 
 
-def mark_ready(
-    connection: sa.Connection, file_id: int, *, codec: str, reason: str, object_key: str | None, stored_size: int
-) -> None:
-    """Record where a large file's proven copy lives; without `object_key` the original did not shrink and stays."""
-    connection.execute(
-        files.update()
-        .where(files.c.file_id == file_id)
-        .values(
-            state="ready",
-            codec=codec,
-            codec_reason=reason,
-            object_key=object_key,
-            stored_size=stored_size,
-            last_error=None,
-            updated_at=sa.func.now(),
-        )
-    )
+def mark_ready(connection: sa.Connection, file_id: int, copy: Copy) -> None:
+    """Record where a large file's proven copy lives."""
+    facts = {column.name: getattr(copy, column.name) for column in fields(Copy)}
+    values = facts | {"state": "ready", "last_error": None, "updated_at": sa.func.now()}
+    connection.execute(files.update().where(files.c.file_id == file_id).values(values))
 
 
 def revive(connection: sa.Connection, seqs: Sequence[int]) -> int:
@@ -316,17 +341,18 @@ def totals(connection: sa.Connection, dataset: str | None = None, day: date | No
 
 
 def codec_choices(connection: sa.Connection, dataset: str, day: date) -> list[tuple[str, int, int, int, str]]:
-    """What large files were compressed with: codec, files, bytes in, bytes out, one choice's reason."""
+    """What large files were compressed with: codec and level, files, bytes in, bytes out, one choice's reason."""
+    name = sa.func.concat_ws("-", files.c.codec, sa.func.nullif(files.c.codec_level, 0))
     statement = (
         sa.select(
-            files.c.codec,
+            name,
             sa.func.count(),
             sa.cast(sa.func.sum(files.c.size), sa.BigInteger),
             sa.cast(sa.func.sum(files.c.stored_size), sa.BigInteger),
             sa.func.min(files.c.codec_reason),
         )
         .where(files.c.dataset == dataset, files.c.day == day, files.c.codec.is_not(None))
-        .group_by(files.c.codec)
-        .order_by(files.c.codec)
+        .group_by(name)
+        .order_by(name)
     )
     return [(row[0], row[1], row[2], row[3], row[4]) for row in connection.execute(statement)]

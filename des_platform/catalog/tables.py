@@ -6,7 +6,8 @@ Invariants that the database itself holds:
 * a DES name belongs to one file, and a file to at most one container;
 * a shard has at most one published container;
 * a fencing token only grows;
-* a row of a source database stands in the ledger once, a deletion is recorded once.
+* a row of a source database stands in the ledger once, a deletion is recorded once;
+* the removal of a file's original is planned once.
 
 The migrations in `migrations/` create what stands here; a test compares the two.
 """
@@ -121,6 +122,12 @@ files = sa.Table(
     sa.Column("codec_reason", sa.Text),
     sa.Column("object_key", sa.Text),
     sa.Column("stored_size", sa.BigInteger),
+    sa.Column("codec_level", sa.SmallInteger),
+    sa.Column("compress_seconds", sa.Double),
+    sa.Column("compress_cpu_seconds", sa.Double),
+    sa.Column("prove_seconds", sa.Double),
+    sa.Column("indexed", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("original_removed_at", _timestamp),
     sa.Column("container_id", sa.BigInteger, sa.ForeignKey(containers.c.container_id), index=True),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("last_error", sa.Text),
@@ -136,6 +143,23 @@ sa.Index(
     files.c.day,
     files.c.file_id,
     postgresql_where=files.c.state.in_([sa.literal_column("'catalogued'"), sa.literal_column("'ready'")]),
+)
+
+cleanups = sa.Table(
+    "cleanups",
+    metadata,
+    sa.Column("file_id", sa.BigInteger, sa.ForeignKey(files.c.file_id), primary_key=True, autoincrement=False),
+    sa.Column("due_at", _timestamp, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, server_default="planned"),
+    sa.Column("reason", sa.Text),
+    sa.Column("planned_at", _timestamp, nullable=False, server_default=_now),
+    sa.Column("settled_at", _timestamp),
+    sa.CheckConstraint("state IN ('planned', 'withdrawn', 'removed', 'refused')", name="state"),
+)
+sa.Index(
+    "cleanups_planned_idx",
+    cleanups.c.due_at,
+    postgresql_where=cleanups.c.state == sa.literal_column("'planned'"),
 )
 
 manifests = sa.Table(

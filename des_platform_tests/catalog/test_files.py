@@ -6,12 +6,16 @@ import pytest
 import sqlalchemy as sa
 
 from des_platform.catalog import files, inbox
-from des_platform.catalog.files import NewFile
+from des_platform.catalog.files import Copy, NewFile
 from des_platform_tests.catalog.support import catalogue_one, entry
 from des_platform_tests.platform import DATASET, DAY, LANDING
 
 if TYPE_CHECKING:
     from des_platform.catalog.database import Catalog
+
+COPY = Copy(
+    "k", 3, "zstd", 9, "smallest", indexed=False, compress_seconds=0.2, compress_cpu_seconds=0.1, prove_seconds=0.1
+)
 
 
 def test_a_file_fails_for_good_after_as_many_errors_as_are_allowed(catalog: Catalog) -> None:
@@ -31,7 +35,7 @@ def test_a_success_forgets_the_last_error(catalog: Catalog) -> None:
     file_id = catalogue_one(catalog)
     with catalog.begin() as connection:
         files.record_failure(connection, file_id, "once")
-        files.mark_ready(connection, file_id, codec="zstd", reason="smallest", object_key="k", stored_size=3)
+        files.mark_ready(connection, file_id, COPY)
         row = files.by_name(connection, "DES_one")
 
     assert row is not None
@@ -98,7 +102,7 @@ def test_totals_count_each_state(catalog: Catalog) -> None:
     catalogue_one(catalog, "one")
     ready = catalogue_one(catalog, "two")
     with catalog.begin() as connection:
-        files.mark_ready(connection, ready, codec="zstd", reason="smallest", object_key="k", stored_size=3)
+        files.mark_ready(connection, ready, COPY)
 
         totals = files.totals(connection, DATASET.name, DAY)
 
