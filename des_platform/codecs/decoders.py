@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import bz2
 import lzma
+import zlib
 from typing import TYPE_CHECKING, Protocol
 
 import zstandard
@@ -25,7 +26,7 @@ PIECE_BYTES = 1 << 20
 WINDOW_BYTES = 1 << 27
 """The most memory that a stream may ask its decoder for: the limit of `zstd -d`, and twice what `xz -9` needs."""
 
-# The decoders of bz2 and lzma hand back a copy of what follows each stream: short slices keep that linear.
+# The decoders of bz2, lzma and zlib hand back a copy of what follows each stream: short slices keep that linear.
 _SLICE_BYTES = 1 << 16
 
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -35,7 +36,7 @@ _ZSTD_RLE_BLOCK, _ZSTD_RESERVED_BLOCK = 1, 3
 
 
 class _Decompressor(Protocol):
-    """What `bz2` and `lzma` decompressors have in common."""
+    """What the decoders of `bz2` and `lzma` have in common."""
 
     @property
     def eof(self) -> bool: ...
@@ -73,6 +74,33 @@ def decode_xz(chunks: Iterable[bytes]) -> Iterator[bytes]:
     )
 
 
+def decode_gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Decode one or more concatenated gzip members; zero bytes after them are skipped, as `gzip -d` does."""
+    return _decode_concatenated("gzip", chunks, _GzipDecompressor, padding=1)
+
+
+class _GzipDecompressor:
+    """One member, with the surface of the decoders of `bz2` and `lzma`."""
+
+    def __init__(self) -> None:
+        self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        self.needs_input = True
+
+    @property
+    def eof(self) -> bool:
+        return self._member.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._member.unused_data
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        output = self._member.decompress(self._member.unconsumed_tail + data, max_length)
+        # Where the output is full, the member may hold more of it although it has taken all input.
+        self.needs_input = not self._member.unconsumed_tail and len(output) < max_length
+        return output
+
+
 def _decode_concatenated(
     name: str, chunks: Iterable[bytes], new_decompressor: Callable[[], _Decompressor], *, padding: int = 0
 ) -> Iterator[bytes]:
@@ -93,7 +121,7 @@ def _decode_concatenated(
                 current, zeros = new_decompressor(), 0
             try:
                 output = current.decompress(data, PIECE_BYTES)
-            except (OSError, lzma.LZMAError) as error:
+            except (OSError, lzma.LZMAError, zlib.error) as error:
                 where = f"in what follows stream {streams}" if streams else "in the first stream"
                 raise CorruptStream(f"{name}: damaged data {where}: {error}; fetch the object again") from error
             data = b""

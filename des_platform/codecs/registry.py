@@ -1,157 +1,160 @@
-"""The codecs of the platform: `zstd`, `xz`, `bz2` and `store`, each in its standard container.
+"""The codecs there are, in their order: those of the house, and what installed packages add.
 
-What a codec writes, `zstd -d`, `xz -d` or `bzip2 -d` opens. A `Codec` is a name and a level: the level shapes what is
-written, the name alone says how it is read. The same input gives the same bytes for the same library version: one
-thread, no timestamps, no measured choices. Asking for what is not registered fails with `UnknownCodec`.
+A package adds one by an entry point of the group `des_platform.codecs`, whose name is the codec's and whose object is a
+function that returns the `Codec`. It is loaded when its name is first asked for, or all are; one that fails is a
+`BrokenCodec` for whoever asks for its name, and harms no other. The house's own names cannot be taken.
 """
 
 from __future__ import annotations
 
-import bz2
-import lzma
+import inspect
 import threading
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-import zstandard
-
-from des_platform.codecs.decoders import decode_bz2, decode_store, decode_xz, decode_zstd
-from des_platform.codecs.errors import UnknownCodec
+from des_platform.codecs import builtin
+from des_platform.codecs.codec import Codec
+from des_platform.codecs.errors import BrokenCodec, InvalidCodec, UnknownCodec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable
+    from importlib.metadata import EntryPoint
 
-_MIN_XZ_DICTIONARY = 1 << 12  # the format's least
-_MAX_TRIMMED_XZ_DICTIONARY = 1 << 18  # what level 0, the lightest, uses
-
-
-class Compressor(Protocol):
-    """One stream being compressed."""
-
-    def compress(self, data: bytes, /) -> bytes:
-        """Take the next bytes; return what is ready, possibly nothing."""
-
-    def flush(self) -> bytes:
-        """End the stream and return its rest."""
+GROUP = "des_platform.codecs"
 
 
-@dataclass(frozen=True, slots=True)
-class Codec:
-    """A way to compress: a name that says how it is read back, and a level that says how hard it tries.
+class Registry:
+    """Codecs by name; safe to share between threads.
 
-    Attributes:
-        name: `zstd`, `xz`, `bz2` or `store`.
-        extension: what a compressed object's key ends with, dot included; empty for `store`.
-        level: within `levels`, higher is smaller and slower.
-        levels: the levels there are.
-        new_compressor: starts a stream at a level.
-        compress_whole: compresses one piece of data at a level; what it needs beyond the data is kept small.
-        decode: decompresses chunks; see `des_platform.codecs.decoders`.
+    Args:
+        group: the group of entry points that adds codecs; none if omitted.
     """
 
-    name: str
-    extension: str
-    level: int
-    levels: range = field(repr=False)
-    new_compressor: Callable[[int], Compressor] = field(repr=False)
-    compress_whole: Callable[[bytes, int], bytes] = field(repr=False)
-    decode: Callable[[Iterable[bytes]], Iterator[bytes]] = field(repr=False)
+    def __init__(self, group: str | None = None) -> None:
+        self._group = group
+        self._codecs: dict[str, Codec] = {}
+        self._broken: dict[str, BrokenCodec] = {}
+        self._promised: dict[str, EntryPoint] | None = None
+        self._lock = threading.RLock()
 
-    def at_level(self, level: int) -> Codec:
-        """Return the same codec at another level.
+    def register(self, name: str, factory: Callable[..., Codec], *, order: int, **options: object) -> Codec:
+        """Add a codec.
+
+        Args:
+            name: the codec's name.
+            factory: makes the codec.
+            order: where it stands among the others; names decide where it is the same.
+            options: go to the factory, which is called now, so that nothing is wrong with them later.
 
         Raises:
-            UnknownCodec: if the codec has no such level.
+            InvalidCodec: the name is taken, the factory knows no such option or refuses its value, or what it makes is
+                no codec of that name.
         """
-        if level not in self.levels:
-            raise UnknownCodec(
-                f"codec {self.name} has no level {level}: choose from {self.levels[0]} to {self.levels[-1]}"
+        codec = replace(_made(name, factory, options), order=order)
+        with self._lock:
+            if name in self._codecs:
+                raise InvalidCodec(f"codec {name!r} is registered already")
+            self._codecs[name] = codec
+        return codec
+
+    def get(self, name: str) -> Codec:
+        """Return the codec of that name at its usual level; `Codec.at_level` gives the others.
+
+        Raises:
+            UnknownCodec: if there is none; the message names the known ones.
+            BrokenCodec: a package promises it and does not deliver.
+        """
+        found = self._codecs.get(name)
+        if found is not None:
+            return found
+        with self._lock:
+            promised = self._promises()
+            if name not in promised:
+                known = ", ".join([*self._codecs, *(other for other in promised if other not in self._codecs)])
+                raise UnknownCodec(f"unknown codec {name!r}: the known ones are {known}")
+            return self._loaded(promised[name])
+
+    def all(self) -> tuple[Codec, ...]:
+        """Return all codecs in their order, without the broken ones."""
+        with self._lock:
+            for entry_point in self._promises().values():
+                try:
+                    self.get(entry_point.name)
+                except BrokenCodec:
+                    continue
+            return tuple(sorted(self._codecs.values(), key=lambda codec: (codec.order, codec.name)))
+
+    def broken(self) -> tuple[BrokenCodec, ...]:
+        """Return what is wrong with each codec that cannot be had."""
+        self.all()
+        return tuple(self._broken.values())
+
+    def _promises(self) -> dict[str, EntryPoint]:
+        if self._promised is None:
+            from importlib.metadata import entry_points  # a third of the time that importing the codecs would take
+
+            found = entry_points(group=self._group) if self._group else ()
+            self._promised = {entry_point.name: entry_point for entry_point in found}
+        return self._promised
+
+    def _loaded(self, entry_point: EntryPoint) -> Codec:
+        name = entry_point.name
+        if name in self._broken:
+            raise self._broken[name]
+        try:
+            codec = _made(name, entry_point.load(), {})
+        except Exception as error:  # a stranger's code: whatever it raises is its name's trouble alone
+            package = entry_point.dist.name if entry_point.dist else "an unknown package"
+            self._broken[name] = BrokenCodec(
+                f"codec {name!r} of {package} ({entry_point.value}) cannot be loaded: "
+                f"{type(error).__name__}: {error}; mend or remove the package"
             )
-        return replace(self, level=level)
+            raise self._broken[name] from error
+        self._codecs[name] = codec
+        return codec
 
 
-class _Stored:
-    """A stream that stays as it is."""
-
-    def compress(self, data: bytes, /) -> bytes:
-        return data
-
-    def flush(self) -> bytes:
-        return b""
-
-
-def _zstd_compressor(level: int) -> zstandard.ZstdCompressor:
-    return zstandard.ZstdCompressor(level=level, write_checksum=True, write_content_size=True, threads=0)
+def _made(name: str, factory: Callable[..., Codec], options: dict[str, object]) -> Codec:
+    try:
+        inspect.signature(factory).bind(**options)
+    except TypeError as error:
+        raise InvalidCodec(f"codec {name!r}: {error}") from error
+    codec = factory(**options)
+    if not isinstance(codec, Codec) or codec.name != name:
+        raise InvalidCodec(f"codec {name!r}: {factory!r} made {codec!r}")
+    return codec
 
 
-class _ThreadCompressors(threading.local):
-    """One zstd compressor per thread and level.
+_REGISTRY = Registry(GROUP)
+_REGISTRY.register("zstd", builtin.zstd, order=10)
+_REGISTRY.register("bz2", builtin.bzip2, order=20)
+_REGISTRY.register("xz", builtin.xz, order=30)
+_REGISTRY.register("gzip", builtin.gzip, order=40)
+_REGISTRY.register("records", builtin.records, order=50)
+_REGISTRY.register("store", builtin.store, order=60)
 
-    Threads must not share one, and to make one anew is 9 of the 22 µs that 200 bytes take at level 19.
-    """
-
-    def __init__(self) -> None:
-        self.by_level: dict[int, zstandard.ZstdCompressor] = {}
-
-
-_thread_compressors = _ThreadCompressors()
-
-
-def _compress_zstd(data: bytes, level: int) -> bytes:
-    compressor = _thread_compressors.by_level.get(level)
-    if compressor is None:
-        compressor = _thread_compressors.by_level[level] = _zstd_compressor(level)
-    return compressor.compress(data)
-
-
-def _compress_xz(data: bytes, level: int) -> bytes:
-    # A dictionary longer than the data is only memory to clear: 267 µs became 18 µs for 400 bytes at level 6.
-    dictionary = max(_MIN_XZ_DICTIONARY, 1 << (len(data) - 1).bit_length()) if data else _MIN_XZ_DICTIONARY
-    if dictionary > _MAX_TRIMMED_XZ_DICTIONARY:
-        return lzma.compress(data, preset=level)
-    return lzma.compress(data, filters=[{"id": lzma.FILTER_LZMA2, "preset": level, "dict_size": dictionary}])
-
-
-def _keep(data: bytes, _level: int) -> bytes:
-    return data
-
-
-def _new_zstd(level: int) -> Compressor:
-    return _zstd_compressor(level).compressobj()
-
-
-def _new_xz(level: int) -> Compressor:
-    return lzma.LZMACompressor(preset=level)
-
-
-def _new_store(_level: int) -> Compressor:
-    return _Stored()
-
-
-# Only module-level functions, so that a Codec can be pickled to a worker process.
-_CODECS = {
-    codec.name: codec
-    for codec in (
-        Codec("zstd", ".zst", 3, range(1, 20), _new_zstd, _compress_zstd, decode_zstd),
-        Codec("xz", ".xz", 6, range(10), _new_xz, _compress_xz, decode_xz),
-        Codec("bz2", ".bz2", 9, range(1, 10), bz2.BZ2Compressor, bz2.compress, decode_bz2),
-        Codec("store", "", 0, range(1), _new_store, _keep, decode_store),
-    )
-}
+register = _REGISTRY.register
+get_codec = _REGISTRY.get
+all_codecs = _REGISTRY.all
+broken_codecs = _REGISTRY.broken
 
 
 def codec_names() -> tuple[str, ...]:
-    """Return the names of all codecs."""
-    return tuple(_CODECS)
+    """Return the names of all codecs in their order."""
+    return tuple(codec.name for codec in all_codecs())
 
 
-def get_codec(name: str) -> Codec:
-    """Return the codec of that name at its usual level; `Codec.at_level` gives the others.
+def codec_of(head: bytes) -> Codec:
+    """Return the codec that wrote some bytes.
+
+    Args:
+        head: their first 16 bytes, or all there are.
 
     Raises:
-        UnknownCodec: if there is none; the message names the known ones.
+        UnknownCodec: they begin like nothing that a codec writes.
     """
-    try:
-        return _CODECS[name]
-    except KeyError:
-        raise UnknownCodec(f"unknown codec {name!r}: the known ones are {', '.join(_CODECS)}") from None
+    for codec in all_codecs():
+        if codec.magic and head.startswith(codec.magic):
+            return codec
+    known = ", ".join(codec.name for codec in all_codecs() if codec.magic)
+    raise UnknownCodec(f"bytes that begin with {head[:8].hex(' ') or 'nothing'} are none of {known}")

@@ -22,22 +22,31 @@ from des_platform.archive.verification import verify
 from des_platform.catalog import containers, files
 from des_platform.catalog.dataset import MAX_SMALL_BYTES
 from des_platform.codecs import UnknownCodec, decompress, get_codec
-from des_platform.objectstore import IntegrityError, InvalidKey, ObjectNotFound, PreconditionFailed
+from des_platform.files.objects import StoredFile
+from des_platform.objectstore import (
+    IntegrityError,
+    InvalidKey,
+    ObjectNotFound,
+    PreconditionFailed,
+    RangeNotSatisfiable,
+    check_key,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from des_platform.archive.verification import Verification
     from des_platform.catalog.containers import Container
     from des_platform.catalog.database import Catalog
     from des_platform.catalog.files import FileRow
-    from des_platform.codecs import Codec
+    from des_platform.codecs import Codec, FrameIndex
     from des_platform.objectstore import Buckets
 
 _OPEN_ARCHIVES = 32
 _PAGES_OF_AN_ARCHIVE = 8 * 1024 * 1024
 """Bytes of pages in memory: enough for all 350,000 names of an archive, and 256 MiB for all that are open."""
 _KNOWN_CONTAINERS = 4096
+_KNOWN_INDEXES = 64
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -75,12 +84,14 @@ class FileReader:
         # By etag too: a lost archive is rebuilt under its old key.
         self._archives = _Recent[tuple[str, str], DesReader](_OPEN_ARCHIVES)
         self._containers = _Recent[int, "Container"](_KNOWN_CONTAINERS)
+        self._indexes = _Recent[tuple[str, str, str, int | None], "FrameIndex"](_KNOWN_INDEXES)
 
-    def stream(self, file: FileRow) -> Iterator[bytes]:
+    def stream(self, file: FileRow, *, threads: int = 1) -> Iterator[bytes]:
         """The original's bytes in pieces of some MiB.
 
         Args:
             file: the file as catalogued; a row from before the file was compressed, packed or packed anew is fine.
+            threads: frames of an indexed object to decompress side by side.
 
         Raises:
             ObjectNotFound: the object that should hold the bytes is gone.
@@ -89,16 +100,30 @@ class FileReader:
             CorruptArchive: the archive that should hold them is damaged.
             CorruptStream: the compressed bytes are.
         """
-        given = False
-        try:
-            for piece in verified(file, self._pieces(file)):
-                given = True
-                yield piece
-        except (ObjectNotFound, PreconditionFailed):
-            newer = self._look_up(file.name)
-            if given or newer is None or _place(newer) == _place(file):
-                raise
-            yield from verified(newer, self._pieces(newer))
+        yield from self._wherever_it_is(file, lambda row: verified(row, self._pieces(row, threads)))
+
+    def range(self, file: FileRow, offset: int, length: int, *, threads: int = 1) -> Iterator[bytes]:
+        """A range of the original's bytes in pieces of some MiB.
+
+        An object with an index costs the requests for the frames that hold the range, each proven by its checksum;
+        one without is read from its beginning and compared with nothing. A member of an archive is read and compared
+        whole, since it is small.
+
+        Args:
+            file: as for `stream`.
+            offset: where the range begins.
+            length: its bytes.
+            threads: frames to decompress side by side.
+
+        Raises:
+            RangeNotSatisfiable: the range reaches past the file's end.
+            ObjectNotFound: as for `stream`; so are the others.
+        """
+        if offset < 0 or length < 0 or offset + length > file.size:
+            raise RangeNotSatisfiable(
+                f"{file.subject} has {file.size} bytes, not {length} from {offset} on: ask for less"
+            )
+        return self._wherever_it_is(file, lambda row: self._range(row, offset, length, threads))
 
     def read(self, file: FileRow) -> bytes:
         """The original's bytes at once: for small files."""
@@ -108,15 +133,17 @@ class FileReader:
         """The bytes as they arrived, from where they arrived; not compared with anything."""
         return self._buckets.bucket(file.bucket).stream(file.key, if_match=file.etag)
 
-    def unpacked(self, file: FileRow) -> Iterator[bytes]:
+    def unpacked(self, file: FileRow, *, threads: int = 1) -> Iterator[bytes]:
         """The bytes from the file's own object: its compressed one, else the original; not compared with anything."""
         if file.object_key is None:
             return self.original(file)
-        return self.object_content(self._buckets.own.bucket, file.object_key, file.codec or "store", file.size)
+        return self._content(file, self._own_object(file), threads)
 
-    def object_content(self, bucket: str, key: str, codec: str, size: int) -> Iterator[bytes]:
-        """What an object decompresses to, at most `size` bytes; not compared with anything."""
-        return decompress(get_codec(codec), self._buckets.bucket(bucket).stream(key), max_size=size)
+    def object_content(
+        self, bucket: str, key: str, codec: str, size: int, *, index: FrameIndex | None = None, threads: int = 1
+    ) -> Iterator[bytes]:
+        """What an object decompresses to, at most `size` bytes; not compared with anything but the index, if given."""
+        return StoredFile(self._buckets.bucket(bucket), key, get_codec(codec), size).content(index, threads)
 
     def archive(self, container: Container) -> DesReader:
         """An opened archive; the ones used last stay open."""
@@ -141,10 +168,51 @@ class FileReader:
         """Read an archive whole, as it is in the store now, and compare all that it says twice."""
         return verify(self._buckets.own.as_source(container.key, if_match=container.etag))
 
-    def _pieces(self, file: FileRow) -> Iterator[bytes]:
-        return self.unpacked(file) if file.container_id is None else self._packed(file)
+    def _wherever_it_is(self, file: FileRow, pieces: Callable[[FileRow], Iterator[bytes]]) -> Iterator[bytes]:
+        """The pieces by a row; where they are gone from there, by the file's newest one."""
+        given = False
+        try:
+            for piece in pieces(file):
+                given = True
+                yield piece
+        except (ObjectNotFound, PreconditionFailed):
+            newer = self._look_up(file.name)
+            if given or newer is None or _place(newer) == _place(file):
+                raise
+            yield from pieces(newer)
 
-    def _packed(self, file: FileRow) -> Iterator[bytes]:
+    def _pieces(self, file: FileRow, threads: int) -> Iterator[bytes]:
+        if file.container_id is None:
+            return self.unpacked(file, threads=threads)
+        home = self._packed(file)
+        return self._content(file, home, threads) if isinstance(home, StoredFile) else home
+
+    def _range(self, file: FileRow, offset: int, length: int, threads: int) -> Iterator[bytes]:
+        home = self._own_object(file) if file.container_id is None else self._packed(file)
+        if isinstance(home, StoredFile):
+            return home.range(self._index(file, home), offset, length, threads)
+        return iter([b"".join(verified(file, home))[offset : offset + length]])
+
+    def _content(self, file: FileRow, stored: StoredFile, threads: int) -> Iterator[bytes]:
+        return stored.content(self._index(file, stored) if threads > 1 else None, threads)
+
+    def _index(self, file: FileRow, stored: StoredFile) -> FrameIndex | None:
+        # An object that is written anew may be of another codec, and then of another size.
+        version = (stored.store.bucket, stored.key, stored.codec.name, file.stored_size)
+        found = self._indexes.get(version)
+        if found is not None:
+            return found
+        loaded = stored.load_index()
+        return None if loaded is None else self._indexes.put(version, loaded)
+
+    def _own_object(self, file: FileRow) -> StoredFile:
+        if file.object_key is None:
+            return StoredFile(self._buckets.bucket(file.bucket), file.key, get_codec("store"), file.size, file.etag)
+        codec = get_codec(file.codec or "store")
+        return StoredFile(self._buckets.own, file.object_key, codec, file.size, indexed=file.indexed)
+
+    def _packed(self, file: FileRow) -> StoredFile | Iterator[bytes]:
+        """The object that an archive leads to, or the bytes of its member."""
         container = self._container(file.container_id or 0)
         archive = self.archive(container)
         try:
@@ -154,13 +222,17 @@ class FileReader:
                 f"{container.key} does not hold {file.subject} as it is catalogued there ({error}): pack it anew"
             ) from error
 
-    def _external(self, archive: DesReader, file: FileRow) -> Iterator[bytes]:
+    def _external(self, archive: DesReader, file: FileRow) -> StoredFile:
         meta = archive.get_meta(file.name)
         codec = _codec_in(meta, file)
         try:
-            return self.object_content(str(meta["external_bucket"]), str(meta["external_key"]), codec.name, file.size)
+            bucket, key = str(meta["external_bucket"]), check_key(str(meta["external_key"]))
+            store = self._buckets.bucket(bucket)
         except (KeyError, InvalidKey) as error:
             raise CorruptArchive(f"the archive's metadata of {file.subject} names no object: {error}") from error
+        if (bucket, key) == (file.bucket, file.key):
+            return StoredFile(store, key, codec, file.size, file.etag)
+        return StoredFile(store, key, codec, file.size, indexed=file.indexed)
 
     def _container(self, container_id: int) -> Container:
         # The row of a container never changes, but for its state.

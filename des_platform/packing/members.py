@@ -129,15 +129,23 @@ class MemberSource:
             bucket, key = (self.buckets.own.bucket, file.object_key or "") if own else (file.bucket, file.key)
             return Member(file, file.codec, None, bucket, key)
         try:
-            return self._member(file, b"".join(verified(file, self.reader.original(file))))
+            return self._member(file, self._content(file))
         except (ObjectNotFound, PreconditionFailed) as error:
             return Unreadable(file, f"vanished or replaced after it was catalogued: {error}")
-        except IntegrityError as error:
+        except _LOST as error:
             return Unreadable(file, str(error))
         except StoreUnavailable as error:
             # Raises where the whole bucket is out of reach; a HEAD cannot tell a missing bucket from a missing object.
             next(self.buckets.bucket(file.bucket).list("probe"), None)
             return Unreadable(file, str(error))
+
+    def _content(self, file: FileRow) -> bytes:
+        try:
+            return b"".join(verified(file, self.reader.original(file)))
+        except (ObjectNotFound, PreconditionFailed):
+            if file.container_id is None:
+                raise
+            return self.reader.read(file)  # the original was removed; a generation that left the file out may hold it
 
     def _take_over(self, window: Sequence[FileRow]) -> dict[str, Member]:
         """What the generation before holds, proven; without what is lost there, so that the original is asked."""
@@ -183,7 +191,9 @@ class MemberSource:
         if self.dataset.archive_version != 1:
             return Member(file, None, content)
         samples = [content[start : start + length] for start, length in sample_ranges(len(content))]
-        codec = choose(samples, Profile(self.dataset.profile)).codec
+        # Columns of their own would cost a small file more than they save.
+        profile = Profile.COLD if self.dataset.profile == "archive" else Profile(self.dataset.profile)
+        codec = choose(samples, profile).codec
         stored = compress_bytes(codec, content)
         if len(stored) >= len(content):
             return Member(file, "store", content)

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 _READ_AHEAD = 64  # small files in memory at once: 16 MiB at the default threshold
 _COLUMNS = {"bucket": "string", "key": "string"}
 """Of a member's metadata, what SQL sees as columns of version 2: 23 bytes a member. With `sha256` it would be 67."""
-_LEVELS = {"hot": 3, "warm": 9, "cold": 15, "compatible": 15}
+_LEVELS = {"hot": 3, "warm": 9, "cold": 15, "compatible": 15, "archive": 15}
 """zstd's in version 2: the cheapest on 1,079 small files, a CPU second being worth what `codecs.choice` says it is."""
 
 

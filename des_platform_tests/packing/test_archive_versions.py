@@ -49,6 +49,12 @@ def test_a_dataset_writes_version_2_unless_it_says_otherwise(one_shard: Platform
     assert contents_of(one_shard) == CONTENTS
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_dataset_of_the_archive_profile_packs_its_small_files(one_shard: Platform, version: int) -> None:
+    packed(of_version(one_shard, version, profile="archive"))
+    assert contents_of(one_shard) == CONTENTS
+
+
 def test_version_1_has_no_hint_and_reads_alike(one_shard: Platform) -> None:
     container, path = packed(of_version(one_shard, 1))
     with DesReader(path) as archive:
