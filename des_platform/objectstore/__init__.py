@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from des_platform.objectstore.buckets import Buckets
 from des_platform.objectstore.errors import (
+    AccessDenied,
     IntegrityError,
     InvalidKey,
     ObjectNotFound,
     ObjectTooLarge,
     PreconditionFailed,
     RangeNotSatisfiable,
+    SourceChanged,
     StoreUnavailable,
     UnsupportedByStore,
 )
@@ -24,6 +26,7 @@ from des_platform.objectstore.sources import ObjectSource
 from des_platform.objectstore.store import ObjectStore
 
 __all__ = [
+    "AccessDenied",
     "Buckets",
     "Digest",
     "IntegrityError",
@@ -39,6 +42,7 @@ __all__ = [
     "PutResult",
     "RangeNotSatisfiable",
     "SinkResult",
+    "SourceChanged",
     "StoreUnavailable",
     "UnsupportedByStore",
     "check_bucket",

@@ -17,11 +17,13 @@ from urllib.parse import unquote, urlsplit
 
 from obstore.store import LocalStore, S3Store
 
+from des_platform.objectstore.deletes import delete_s3_version
 from des_platform.objectstore.errors import translated
 from des_platform.objectstore.folder import FolderSinks
 from des_platform.objectstore.keys import check_bucket
 from des_platform.objectstore.listing import list_folder, list_s3
 from des_platform.objectstore.multipart import S3Sinks
+from des_platform.objectstore.s3_calls import S3Calls, sign_checksum_alone
 from des_platform.objectstore.store import ObjectStore
 
 if TYPE_CHECKING:
@@ -98,10 +100,13 @@ class Buckets:
                 staging = LocalStore(folder, mkdir=True)
             url = f"{self._settings.store_url}/{name}"
             listing = partial(list_folder, folder, name)
-            return ObjectStore(name, url, client, listing, FolderSinks(name, folder, staging), staging)
+            return ObjectStore(name, url, client, listing, FolderSinks(name, folder, staging), staging=staging)
         s3 = self._s3_store(name)
-        sinks = S3Sinks(name, self._settings.s3_endpoint or "s3", s3, lambda: self._s3_client)
-        return ObjectStore(name, f"s3://{name}", s3, partial(self._list_s3, name), sinks)
+        calls = S3Calls(name, lambda: self._s3_client)
+        sinks = S3Sinks(name, self._settings.s3_endpoint or "s3", s3, calls)
+        listing = partial(self._list_s3, name)
+        delete = partial(self._delete_version, name)
+        return ObjectStore(name, f"s3://{name}", s3, listing, sinks, delete_version=delete, s3=calls)
 
     @cached_property
     def _folder(self) -> Path | None:
@@ -132,12 +137,15 @@ class Buckets:
     def _list_s3(self, name: str, prefix: str, start_after: str) -> Iterator[ObjectInfo]:
         return list_s3(self._s3_client, name, prefix, start_after)
 
+    def _delete_version(self, name: str, key: str, etag: str) -> None:
+        delete_s3_version(self._s3_client, name, key, etag)
+
     @cached_property
     def _s3_client(self) -> Any:  # noqa: ANN401 - boto3 makes its classes at run time
         import boto3
         from botocore.config import Config
 
-        return boto3.Session().client(
+        client = boto3.Session().client(
             "s3",
             endpoint_url=self._settings.s3_endpoint or None,
             region_name=self._settings.s3_region,
@@ -149,3 +157,6 @@ class Buckets:
                 s3={"addressing_style": "path" if self._settings.s3_endpoint else "auto"},
             ),
         )
+        for verb in ("PutObject", "UploadPart"):
+            client.meta.events.register(f"before-sign.s3.{verb}", sign_checksum_alone)
+        return client

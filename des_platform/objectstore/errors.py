@@ -11,7 +11,14 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from obstore.exceptions import AlreadyExistsError, BaseError, NotSupportedError, PreconditionError
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    NotSupportedError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +31,8 @@ _SAID_CHARS = 300
 # Not a directory, is a directory, file name too long: what a file system cannot hold and S3 can.
 _UNREPRESENTABLE = frozenset({20, 21, 36})
 _NOT_PARTIAL = "Received non-partial response when range requested"
+_SAID_DENIED = "access was denied: check the AWS_* credentials, and what they are allowed to do here"
+_DENIED_CODES = frozenset({"401", "403", "AccessDenied", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch"})
 _SAID_TAKEN = "the object exists already"
 _SAID_NO_BUCKET = "the bucket does not exist; create it, or correct the name"
 
@@ -54,12 +63,20 @@ class StoreUnavailable(RuntimeError):
     """The store refused or did not answer, after the client's own retries."""
 
 
+class AccessDenied(StoreUnavailable):
+    """The store knows us too little or not at all; asking again changes nothing."""
+
+
 class UnsupportedByStore(RuntimeError):
     """This kind of store cannot do what was asked, however often it is tried."""
 
 
 class IntegrityError(RuntimeError):
     """The bytes are not those announced: another length, or an object replaced while it was read."""
+
+
+class SourceChanged(RuntimeError):
+    """A local file changed while it was uploaded; no object appeared."""
 
 
 class RangeNotSatisfiable(IntegrityError):
@@ -112,6 +129,10 @@ def _translate(error: Exception, bucket: str, key: str, *, writing: bool) -> Exc
             RangeNotSatisfiable(f"{place}: the range starts past the end of the object"),
         ),
         (text.endswith(_NOT_PARTIAL), UnsupportedByStore(f"{place}: the store sent the object instead of the range")),
+        (
+            isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError),
+            AccessDenied(f"{place}: {_SAID_DENIED} ({said})"),
+        ),
         (code == "NoSuchBucket", StoreUnavailable(f"{place}: {_SAID_NO_BUCKET}")),
         (unrepresentable and writing, UnsupportedByStore(f"{place}: a folder cannot hold it: {said}")),
         (unrepresentable or isinstance(error, FileNotFoundError), ObjectNotFound(bucket, key)),
@@ -144,6 +165,7 @@ def _translate_boto3(error: Exception, bucket: str, key: str) -> Exception:
         "NoSuchKey": ObjectNotFound(bucket, key),
         "NoSuchBucket": StoreUnavailable(f"{place}: {_SAID_NO_BUCKET}"),
         "NotImplemented": UnsupportedByStore(f"{place}: {said}"),
+        **dict.fromkeys(_DENIED_CODES, AccessDenied(f"{place}: {_SAID_DENIED} ({said})")),
         "InvalidRange": RangeNotSatisfiable(f"{place}: the range reaches past the end of the object"),
     }
     return outcomes.get(code, StoreUnavailable(f"{place}: {said}"))

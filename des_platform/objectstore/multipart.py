@@ -27,16 +27,18 @@ from des_platform.objectstore.errors import (
     translated,
 )
 from des_platform.objectstore.objects import plain_etag
+from des_platform.objectstore.s3_calls import as_arguments
 from des_platform.objectstore.sinks import ObjectSink
 from des_platform.objectstore.sources import ObjectSource
 from des_platform.objectstore.uploads import PART_BYTES, PARTS_IN_FLIGHT, Uploader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from concurrent.futures import Future
 
     from obstore.store import S3Store
 
+    from des_platform.objectstore.s3_calls import S3Calls
     from des_platform.objectstore.sinks import RangeSource
     from des_platform.objectstore.uploads import PutOptions
 
@@ -48,14 +50,6 @@ _MOST_COPIES = 2000
 # 39 GiB in parts of 8 MiB, which memory likes; the other 5000 parts grow, so that the object may have 5 TiB.
 _EVEN_PARTS = 5000
 _PARTS_A_STEP = 18
-_HEADERS = {
-    "cache-control": "CacheControl",
-    "content-disposition": "ContentDisposition",
-    "content-encoding": "ContentEncoding",
-    "content-language": "ContentLanguage",
-    "content-type": "ContentType",
-    "storage-class": "StorageClass",
-}
 
 
 def part_bytes(number: int) -> int:
@@ -68,19 +62,20 @@ class S3Sinks:
 
     Attributes:
         server: names the server; buckets of one server can be copied between.
+        calls: asks what obstore cannot.
 
     Args:
         bucket: the bucket's name.
         server: as the attribute.
         client: obstore's client of the bucket.
-        connect: gives the boto3 S3 client, made when it is first asked for.
+        calls: as the attribute.
     """
 
-    def __init__(self, bucket: str, server: str, client: S3Store, connect: Callable[[], Any]) -> None:
+    def __init__(self, bucket: str, server: str, client: S3Store, calls: S3Calls) -> None:
         self.server = server
         self._bucket = bucket
         self._client = client
-        self._connect = connect
+        self.calls = calls
 
     def open(self, key: str, options: PutOptions) -> ObjectSink:
         """Open a sink; nothing is asked of the store yet."""
@@ -89,12 +84,6 @@ class S3Sinks:
     def put(self, key: str, data: bytearray, options: PutOptions) -> str:
         """Store a small object and return its etag."""
         return Uploader(self._bucket, self._client, None).put_bytes(key, memoryview(data), options).etag
-
-    def call(self, key: str, verb: str, /, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3's
-        """Ask something about a key through boto3."""
-        with translated(self._bucket, key, writing=True):
-            answer: dict[str, Any] = getattr(self._connect(), verb)(Bucket=self._bucket, Key=key, **arguments)
-            return answer
 
     def refuse_existing(self, key: str) -> None:
         """Raise PreconditionFailed if the key is taken."""
@@ -105,7 +94,8 @@ class S3Sinks:
 
     def complete(self, key: str, upload: str, parts: list[dict[str, Any]], *, if_absent: bool) -> str:
         """Make an upload's parts an object and return its etag."""
-        finish = partial(self.call, key, "complete_multipart_upload", UploadId=upload, MultipartUpload={"Parts": parts})
+        named = {"UploadId": upload, "MultipartUpload": {"Parts": parts}}
+        finish = partial(self.calls.call, key, "complete_multipart_upload", **named)
         if not if_absent:
             return plain_etag(finish()["ETag"])
         # Many servers ignore the condition, and some refuse to hear of it.
@@ -117,20 +107,15 @@ class S3Sinks:
 
     def finish_torn(self, key: str) -> str | None:
         """Complete the newest upload of this key that has a first part, with its parts up to the first gap."""
-        started = self._pages("list_multipart_uploads", "Uploads", key, Prefix=key)
+        started = self.calls.pages("list_multipart_uploads", "Uploads", key, Prefix=key)
         uploads = sorted((upload for upload in started if upload["Key"] == key), key=lambda upload: upload["Initiated"])
         for upload in reversed(uploads):
-            found = self._pages("list_parts", "Parts", key, Key=key, UploadId=upload["UploadId"])
+            found = self.calls.pages("list_parts", "Parts", key, Key=key, UploadId=upload["UploadId"])
             # The listing is in the order of the numbers: after a gap none fits any more.
             whole = (part for number, part in enumerate(found, 1) if part["PartNumber"] == number)
             if parts := [_part(part["PartNumber"], part) for part in whole]:
                 return self.complete(key, upload["UploadId"], parts, if_absent=True)
         return None
-
-    def _pages(self, verb: str, name: str, key: str, **arguments: str) -> list[dict[str, Any]]:
-        with translated(self._bucket, key):
-            pages = self._connect().get_paginator(verb).paginate(Bucket=self._bucket, **arguments)
-            return [entry for page in pages for entry in page.get(name, ())]
 
 
 class S3Sink(ObjectSink):
@@ -196,8 +181,8 @@ class S3Sink(ObjectSink):
         if not self._upload:
             if self._options.if_absent:
                 self._sinks.refuse_existing(self._key)
-            self._upload = self._sinks.call(
-                self._key, "create_multipart_upload", **_attributes(self._options.attributes or {})
+            self._upload = self._sinks.calls.call(
+                self._key, "create_multipart_upload", **as_arguments(self._options.attributes or {})
             )["UploadId"]
         while len(self._on_their_way) >= PARTS_IN_FLIGHT:
             self._land()
@@ -205,7 +190,7 @@ class S3Sink(ObjectSink):
         self._on_their_way.add(self._pool.submit(self._send_now, self._sent, verb, arguments))
 
     def _send_now(self, number: int, verb: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        answer = self._sinks.call(self._key, verb, UploadId=self._upload, PartNumber=number, **arguments)
+        answer = self._sinks.calls.call(self._key, verb, UploadId=self._upload, PartNumber=number, **arguments)
         return _part(number, answer.get("CopyPartResult", answer))
 
     def _land(self) -> None:
@@ -232,7 +217,7 @@ class S3Sink(ObjectSink):
         self._pool.shutdown(cancel_futures=True)
         if self._upload:
             try:
-                self._sinks.call(self._key, "abort_multipart_upload", UploadId=self._upload)
+                self._sinks.calls.call(self._key, "abort_multipart_upload", UploadId=self._upload)
             except Exception as error:  # noqa: BLE001 - what led here matters more
                 _LOG.warning("an upload was not aborted, the bucket's lifecycle rule removes its parts: %s", error)
 
@@ -243,9 +228,3 @@ def _part(number: int, answer: Mapping[str, Any]) -> dict[str, Any]:
         name: value for name, value in answer.items() if name.startswith("Checksum") and name != "ChecksumType"
     }
     return {"PartNumber": number, "ETag": answer["ETag"], **checksums}
-
-
-def _attributes(attributes: Mapping[str, str]) -> dict[str, Any]:
-    """Attributes as boto3 takes them: what obstore makes a header of is one here too."""
-    headers = {_HEADERS[name.lower()]: value for name, value in attributes.items() if name.lower() in _HEADERS}
-    return headers | {"Metadata": {name: value for name, value in attributes.items() if name.lower() not in _HEADERS}}

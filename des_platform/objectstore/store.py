@@ -20,24 +20,27 @@ from typing import TYPE_CHECKING
 import obstore
 
 from des_platform.objectstore.downloads import Downloader
-from des_platform.objectstore.errors import ObjectNotFound, translated
+from des_platform.objectstore.errors import ObjectNotFound, PreconditionFailed, translated
 from des_platform.objectstore.keys import check_key
 from des_platform.objectstore.ranges import check_range
 from des_platform.objectstore.sources import ObjectSource
+from des_platform.objectstore.threads import bounded_map
 from des_platform.objectstore.uploads import PART_BYTES, PutOptions, Uploader
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from obstore.store import LocalStore, S3Store
 
     from des_platform.objectstore.listing import Listing
     from des_platform.objectstore.objects import Digest, ObjectInfo, Progress, PutResult
+    from des_platform.objectstore.s3_calls import S3Calls
     from des_platform.objectstore.sinks import ObjectSink, SinkOpener
 
 CHUNK_BYTES = 8 * 1024 * 1024
+PUTS_AT_ONCE = 8
 _DELETES_AT_ONCE = 1000
 
 
@@ -51,6 +54,8 @@ class ObjectStore:
         listing: lists the bucket.
         sinks: takes the objects that come piece by piece.
         staging: on `file://`, obstore's client of the folder that holds the buckets; None on S3.
+        delete_version: deletes an object, by key, if its etag matches; None on `file://`, which cannot.
+        s3: asks what obstore cannot; None on `file://`.
     """
 
     def __init__(
@@ -60,13 +65,18 @@ class ObjectStore:
         client: S3Store | LocalStore,
         listing: Listing,
         sinks: SinkOpener,
+        *,
         staging: LocalStore | None = None,
+        delete_version: Callable[[str, str], None] | None = None,
+        s3: S3Calls | None = None,
     ) -> None:
         self.bucket = bucket
         self.url = url
+        self.s3 = s3
         self._client = client
         self._listing = listing
         self._sinks = sinks
+        self._delete_version = delete_version
         self._uploader = Uploader(bucket, client, staging)
         self._downloader = Downloader(bucket, client)
         self._is_folder = staging is not None
@@ -114,6 +124,21 @@ class ObjectStore:
             options = PutOptions(attributes, if_absent, if_match, progress, len(data))
             return self._uploader.put_bytes(key, memoryview(data), options)
         return self._uploader.put_chunks(key, data, PutOptions(attributes, if_absent, if_match, progress, None))
+
+    def put_many(self, items: Iterable[tuple[str, bytes]]) -> builtins.list[PutResult]:
+        """Store many small objects, eight at once, each replacing what its key held.
+
+        Args:
+            items: (key, bytes) pairs; taken as they are sent, so memory holds a few dozen of them.
+
+        Returns:
+            What was stored, in the order of `items`.
+
+        Raises:
+            InvalidKey: one of the keys; it and those behind it are not sent.
+            StoreUnavailable: the store refused one; others may be stored.
+        """
+        return bounded_map(lambda item: self.put(*item), items, PUTS_AT_ONCE)
 
     def put_file(
         self,
@@ -249,8 +274,28 @@ class ObjectStore:
         with translated(self.bucket, check_key(src_key), writing=True):
             obstore.copy(self._client, src_key, dst_key)
 
-    def delete(self, key: str) -> None:
-        """Delete an object; one that is absent is deleted already."""
+    def delete(self, key: str, *, if_match: str | None = None) -> None:
+        """Delete an object; one that is absent is deleted already. In a versioned bucket a delete marker is written.
+
+        Args:
+            key: the object's key.
+            if_match: only if the object's etag is this one. Atomic where the server knows conditional deletions, as S3
+                does; elsewhere the etag is looked at right before.
+
+        Raises:
+            ObjectNotFound: `if_match`, and there is none.
+            PreconditionFailed: `if_match`, and another object stands there.
+            StoreUnavailable: the store refused.
+        """
+        if if_match is not None:
+            found = self.head(key)
+            if found.etag != if_match:
+                raise PreconditionFailed(
+                    f"bucket {self.bucket!r}, key {key!r}: the object there has etag {found.etag}, not {if_match}"
+                )
+            if self._delete_version is not None:
+                self._delete_version(key, if_match)
+                return
         self.delete_many([key])
 
     def delete_many(self, keys: Iterable[str]) -> None:

@@ -34,12 +34,17 @@ class Relay:
 
     `before` may answer a request itself, with a status. `fault` is asked once the server has done what it was asked,
     and may spoil the answer: `error` is a status of 500, `silence` none within `silence_seconds`, `cut` half of it.
+    `sent` and `received` may change a body on its way, the request's and the answer's; headers of the answer that start
+    with `hidden`, in lower case, are left out.
     """
 
     url: str = ""
     requests: list[Request] = field(default_factory=list)
     before: Callable[[str, str, dict[str, str]], int | None] = lambda *_: None
     fault: Callable[[], Fault | None] = lambda: None
+    hidden: str = "nothing is hidden"
+    sent: Callable[[str, str, bytes], bytes] = lambda _method, _path, body: body
+    received: Callable[[str, str, bytes], bytes] = lambda _method, _path, body: body
     silence_seconds: float = 1.0
     lock: Any = field(default_factory=threading.Lock)
 
@@ -71,7 +76,9 @@ class _Handler(BaseHTTPRequestHandler):
         found: list[tuple[str, str]] = []
         status, answer = self.relay.before(self.command, self.path, headers), b""
         if status is None:
+            body = self.relay.sent(self.command, self.path, body)
             status, answer, found = _forward(self.target, self.command, self.path, headers, body)
+            answer = self.relay.received(self.command, self.path, answer)
         with self.relay.lock:
             self.relay.requests.append(Request(self.command, self.path, headers, len(body), len(answer), status))
         fault = self.relay.fault()
@@ -87,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = self.close_connection or cut
         self.send_response(status)
         for name, value in found:
-            if name.lower() not in {*_HOP_BY_HOP, "server", "date"}:
+            if name.lower() not in {*_HOP_BY_HOP, "server", "date"} and not name.lower().startswith(self.relay.hidden):
                 self.send_header(name, value)
         if not any(name.lower() == "content-length" for name, _ in found):
             self.send_header("Content-Length", str(len(answer)))

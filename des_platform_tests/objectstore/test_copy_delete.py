@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from http.server import BaseHTTPRequestHandler
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
-from des_platform.objectstore import Buckets, InvalidKey, ObjectNotFound, ObjectStore, StoreUnavailable
+from des_platform.objectstore import (
+    Buckets,
+    InvalidKey,
+    ObjectNotFound,
+    ObjectStore,
+    PreconditionFailed,
+    StoreUnavailable,
+)
 from des_platform_tests.objectstore.conftest import LARGE_BYTES, pattern
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -95,3 +104,67 @@ def test_deleting_the_last_file_removes_its_empty_folders(file_store: ObjectStor
     file_store.delete("a/b/c")
 
     assert list((tmp_path / "root" / "bucket").iterdir()) == []
+
+
+def test_only_the_version_that_was_seen_is_deleted(store: ObjectStore) -> None:
+    seen = store.put("key", b"seen").etag
+    store.put("key", b"another")
+
+    with pytest.raises(PreconditionFailed, match="etag"):
+        store.delete("key", if_match=seen)
+
+    assert store.get("key", max_bytes=10) == b"another"
+    store.delete("key", if_match=store.head("key").etag)
+    assert not store.exists("key")
+    with pytest.raises(ObjectNotFound):
+        store.delete("key", if_match=seen)
+
+
+class Conditional(BaseHTTPRequestHandler):
+    """Knows one object, and answers a conditional deletion as it is told."""
+
+    answer = 412
+    asked: ClassVar[list[str | None]]
+
+    def do_HEAD(self) -> None:
+        self.reply(200)
+
+    def do_DELETE(self) -> None:
+        condition = self.headers["If-Match"]
+        self.asked.append(condition)
+        self.reply(self.answer if condition else 204)
+
+    def reply(self, status: int) -> None:
+        self.send_response(status)
+        if status == 200:
+            self.send_header("ETag", '"seen"')
+            self.send_header("Last-Modified", "Sun, 01 Mar 2026 12:00:00 GMT")
+        if status != 204:
+            self.send_header("Content-Length", "4" if status == 200 else "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_an_object_that_is_replaced_between_look_and_deletion_stays(
+    serve: Callable[[type[BaseHTTPRequestHandler]], ObjectStore],
+) -> None:
+    class Replaced(Conditional):
+        answer = 412
+        asked: ClassVar[list[str | None]] = []
+
+    with pytest.raises(PreconditionFailed):
+        serve(Replaced).delete("key", if_match="seen")
+    assert Replaced.asked == ['"seen"']
+
+
+def test_a_server_without_conditional_deletions_deletes_what_was_looked_at(
+    serve: Callable[[type[BaseHTTPRequestHandler]], ObjectStore],
+) -> None:
+    class Plain(Conditional):
+        answer = 501
+        asked: ClassVar[list[str | None]] = []
+
+    serve(Plain).delete("key", if_match="seen")
+    assert (Plain.asked[0], Plain.asked[-1]) == ('"seen"', None)

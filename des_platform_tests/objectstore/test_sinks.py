@@ -384,7 +384,7 @@ sink = store.open_sink("key")
 data = (bytes(range(251)) * 100_000)[: 20 * 1024 * 1024 + 12_345]
 sink.write([data])
 if sys.argv[1] == "s3://":
-    client = store._sinks._connect()
+    client = store.s3._connect()
     for _ in range(3000):
         upload = client.list_multipart_uploads(Bucket="bucket")["Uploads"][0]["UploadId"]
         if len(client.list_parts(Bucket="bucket", Key="key", UploadId=upload).get("Parts", [])) == 2:
