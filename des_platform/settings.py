@@ -62,6 +62,8 @@ class Settings(BaseSettings):
         threads: objects read and written at once inside one asset.
         metrics_port: TCP port of `des metrics`.
         metrics_key: what a scraper must send where the metrics are served to other machines.
+        reports_port: TCP port of `des report serve`.
+        reports_key: what a reader must send where the reports are served to other machines.
         reports_url: where `des report serve` can be reached, such as `http://127.0.0.1:9102`; assets link their pages
             there. Empty: they name the object.
         storage_price: dollars that a GB (10^9 bytes) costs a month, for what reports say of money.
@@ -95,6 +97,8 @@ class Settings(BaseSettings):
     threads: Annotated[int, Field(ge=1, le=256)] = 8
     metrics_port: Annotated[int, Field(ge=1, le=65535)] = 9101
     metrics_key: SecretStr = SecretStr("")
+    reports_port: Annotated[int, Field(ge=1, le=65535)] = 9102
+    reports_key: SecretStr = SecretStr("")
     reports_url: Annotated[str, Field(pattern=r"^(https?://[^\s]*[^\s/])?$")] = ""
     storage_price: Annotated[float, Field(ge=0)] = 0.023
     scratch: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))

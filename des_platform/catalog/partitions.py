@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from des_platform.catalog import cleanups
 from des_platform.catalog.dataset import Dataset
 from des_platform.catalog.tables import datasets, manifests, table_loads
 from des_platform.settings import ConfigurationError
@@ -42,7 +43,11 @@ class TableLoad:
 
 
 def register_datasets(connection: sa.Connection, definitions: Iterable[Dataset]) -> None:
-    """Make the definitions that the code location holds known to the catalogue; an unchanged one costs no write."""
+    """Make the definitions that the code location holds known to the catalogue; an unchanged one costs no write.
+
+    A definition that now keeps its originals withdraws what was planned under the one before it, so that nothing of an
+    old plan is due on the day when the policy changes again.
+    """
     for definition in sorted(definitions, key=lambda dataset: dataset.name):
         values = {"name": definition.name, "definition": definition.model_dump(mode="json")}
         statement = insert(datasets).values(**values)
@@ -51,7 +56,9 @@ def register_datasets(connection: sa.Connection, definitions: Iterable[Dataset])
             set_={"definition": statement.excluded.definition, "updated_at": sa.func.now()},
             where=datasets.c.definition != statement.excluded.definition,
         )
-        connection.execute(statement)
+        changed = connection.execute(statement).rowcount
+        if changed and definition.originals_after_days is None:
+            cleanups.withdraw(connection, definition.name, None, cleanups.POLICY_IS_KEEP)
 
 
 def registered_datasets(connection: sa.Connection) -> list[Dataset]:

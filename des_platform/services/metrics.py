@@ -1,23 +1,20 @@
 """Prometheus metrics over HTTP, read from the catalogue at each scrape.
 
 The catalogue keeps the counters, so one server shows what every process of the platform did since the catalogue was
-made, and a restart of anything resets nothing. It listens on 127.0.0.1 unless told otherwise; any other address needs a
-key, which a scraper sends as `Authorization: Bearer`.
+made, and a restart of anything resets nothing. Who may ask: see `listening`.
 """
 
 from __future__ import annotations
 
-import hmac
-import ipaddress
 from typing import TYPE_CHECKING
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from des_platform.catalog import metrics, overview
-from des_platform.settings import ConfigurationError
+from des_platform.services.listening import is_allowed, listening_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from wsgiref.types import StartResponse, WSGIEnvironment
+    from collections.abc import Iterable, Iterator
+    from wsgiref.simple_server import WSGIServer
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from prometheus_client.core import Metric
 
@@ -62,20 +59,12 @@ def metrics_server(catalog: Catalog, host: str, port: int, key: str = "") -> WSG
     Raises:
         ConfigurationError: the address is not a loopback one and there is no key, or the port cannot be had.
     """
-    if not key and not _is_loopback(host):
-        raise ConfigurationError(
-            f"{host} can be reached from other machines: set a key in DES_METRICS_KEY, or listen on 127.0.0.1"
-        )
-    try:
-        return make_server(host, port, _application(catalog, key), handler_class=_QuietHandler)
-    except OSError as error:
-        raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    return listening_server(_application(catalog, key), host, port, key=key, variable="DES_METRICS_KEY")
 
 
-def _application(catalog: Catalog, key: str) -> Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]:
+def _application(catalog: Catalog, key: str) -> WSGIApplication:
     def answer(environment: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        sent = environment.get("HTTP_AUTHORIZATION", "")
-        if key and not hmac.compare_digest(sent.encode("utf-8", "replace"), f"Bearer {key}".encode()):
+        if not is_allowed(environment, key):
             start("401 Unauthorized", [("WWW-Authenticate", "Bearer"), ("Content-Length", "0")])
             return [b""]
         if environment.get("PATH_INFO") != PATH:
@@ -86,20 +75,6 @@ def _application(catalog: Catalog, key: str) -> Callable[[WSGIEnvironment, Start
         return [body]
 
     return answer
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-class _QuietHandler(WSGIRequestHandler):
-    timeout = 10  # a client that says nothing must not keep the others waiting for ever
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        """Say nothing: a scrape every few seconds is no event."""
 
 
 def _counted(samples: list[metrics.Sample]) -> Iterator[Metric]:

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+import io
+import json
 import shutil
 import subprocess
 import tracemalloc
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.parquet as pq
 import pytest
 
-from des_platform.catalog import dead_letters
-from des_platform.codecs import sample_ranges
+from des_platform import archive
+from des_platform.catalog import dead_letters, files
+from des_platform.catalog.files import index_key
+from des_platform.codecs import Choice, FrameIndex, get_codec
+from des_platform.compression import copying
 from des_platform.compression.verify import prove_objects
 from des_platform.objectstore import ObjectStore, StoreUnavailable
 from des_platform_tests.damage import flip, noise, path_of, remove_bucket
@@ -77,28 +84,65 @@ def test_a_file_that_does_not_shrink_is_kept_as_it_is_and_leaves_no_object(platf
 def test_a_file_whose_sample_promised_too_much_is_kept_and_leaves_no_object(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Each sampled slice shrinks by a sixteenth; bzip2 adds more than that in all to the random bytes between them.
-    size = 4 * MIB
-    content = bytearray(noise(5, size))
-    for offset, _ in sample_ranges(size):
-        content[offset : offset + 4096] = bytes(4096)
-    platform.dataset = DATASET.model_copy(update={"profile": "compatible"})
-    written = []
-    put = ObjectStore.put
-
-    def watched(self: ObjectStore, key: str, data: bytes | Iterable[bytes], **options: Any) -> PutResult:
-        done = put(self, key, data, **options)
-        written.append(done.size)
-        return done
-
-    taken_in(platform, {"kept.bin": bytes(content)})
-    monkeypatch.setattr(ObjectStore, "put", watched)
-    platform.compress()
-    assert [stored >= size for stored in written] == [True]
+    content = noise(5, 100_000)
+    promised = Choice(get_codec("bz2"), "promising", 2.0)
+    monkeypatch.setattr(copying, "choose", lambda *_, **__: promised)
+    taken_in(platform, {"kept.bin": content}).compress()
     row = platform.rows()["kept.bin"]
-    assert (row.codec, row.object_key, row.stored_size) == ("store", None, size)
+    assert (row.codec, row.object_key, row.stored_size) == ("store", None, len(content))
     assert not objects(platform)
     assert platform.reader.read(row) == content
+
+
+def test_records_become_a_table_that_gives_the_file_back(any_platform: Platform) -> None:
+    any_platform.dataset = DATASET.model_copy(update={"profile": "archive"})
+    lines = [{"id": number, "symbol": "ABC"[number % 3], "price": number * 7 % 1000 / 100} for number in range(40_000)]
+    content = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    taken_in(any_platform, {"ticks.jsonl": content}).compress()
+    row = any_platform.rows()["ticks.jsonl"]
+    assert (row.codec, any_platform.reader.read(row)) == ("records", content)
+    stored = any_platform.buckets.own.get(row.object_key or "", max_bytes=MIB)
+    table = pq.read_table(io.BytesIO(stored))
+    assert table.num_rows == len(lines)
+
+
+def test_what_only_begins_with_records_goes_through_an_ordinary_codec(platform: Platform) -> None:
+    platform.dataset = DATASET.model_copy(update={"profile": "archive"})
+    content = b'{"a": 1}\n{"a": 2}\n' * 5000 + Path(archive.__file__).with_name("FORMAT.md").read_bytes()
+    taken_in(platform, {"mixed.bin": content}).compress()
+    row = platform.rows()["mixed.bin"]
+    assert row.codec in TOOLS
+    assert row.stored_size is not None
+    assert row.stored_size < len(content)
+    with platform.catalog.begin() as connection:
+        [(_, _, _, _, reason)] = files.codec_choices(connection, platform.dataset.name, DAY)
+    assert "records does not suit" in reason
+    assert platform.reader.read(row) == content
+
+
+def test_an_object_of_several_frames_has_its_index_beside_it(any_platform: Platform) -> None:
+    content = LARGE * 150
+    taken_in(any_platform, {"large.txt": content, "other.txt": LARGE}).compress()
+    rows = any_platform.rows()
+    assert (rows["large.txt"].indexed, rows["other.txt"].indexed) == (True, False)
+    key = rows["large.txt"].object_key or ""
+    index = FrameIndex.from_bytes(any_platform.buckets.own.get(index_key(key), max_bytes=MIB))
+    assert len(index.frames) > 1
+    start = len(content) - 5000
+    assert b"".join(any_platform.reader.range(rows["large.txt"], start, 3000)) == content[start : start + 3000]
+
+
+def test_what_a_copy_took_is_catalogued(platform: Platform) -> None:
+    taken_in(platform).compress()
+    rows = platform.rows()
+    copied, kept = rows["large.txt"], rows["kept.bin"]
+    assert copied.codec_level
+    assert copied.compress_seconds is not None
+    assert copied.compress_cpu_seconds is not None
+    assert copied.prove_seconds is not None
+    assert 0 < copied.compress_cpu_seconds <= copied.compress_seconds
+    assert copied.prove_seconds > 0
+    assert (kept.compress_seconds, kept.compress_cpu_seconds) == (0, 0)
 
 
 @pytest.mark.parametrize("profile", ["hot", "warm", "cold", "compatible"])
@@ -250,10 +294,10 @@ def test_one_original_that_the_store_refuses_stops_no_other(
 
 
 def test_memory_stays_far_below_the_size_of_a_file(platform: Platform) -> None:
-    size = 64 * MIB
+    size = 96 * MIB
     piece = noise(7, MIB // 16) * 16
     key = f"{platform.dataset.prefix}{DAY}/huge"
-    platform.buckets.bucket(LANDING).put(key, (piece for _ in range(64)))
+    platform.buckets.bucket(LANDING).put(key, (piece for _ in range(96)))
     platform.find()
     platform.take_in()
     tracemalloc.start()
