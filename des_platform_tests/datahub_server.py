@@ -1,5 +1,7 @@
 """A small DataHub: its REST interface over real HTTP, its table in a real PostgreSQL, and faults on request.
 
+`GET files/{id}/download`, `POST files` (multipart), `DELETE files/{id}`, `GET health`.
+
     python -m des_platform_tests.datahub_server --database postgresql://USER@HOST/DB --files 20
 
 fills the table `fdhdata.dh_file` with files of the current month, serves them, and prints its address and key.
@@ -10,8 +12,10 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import sys
 import threading
 import time
+import uuid
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
 
     import psycopg
@@ -48,6 +52,9 @@ class Fault:
         cut_after: bytes after which the connection is closed.
         length: what Content-Length says in place of the truth; 0 to leave it out.
         stall: whether the answer never comes.
+        does: whether an upload or a deletion is done all the same.
+        stores: what an upload stores in place of the bytes that came.
+        drops: properties of an upload that are not kept.
     """
 
     status: int = 200
@@ -56,6 +63,9 @@ class Fault:
     cut_after: int | None = None
     length: int | None = None
     stall: bool = False
+    does: bool = False
+    stores: Callable[[bytes], bytes] | None = None
+    drops: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,14 +83,30 @@ class DataHubServer:
 
     Attributes:
         files: bytes by file id.
-        faults: by file id, or path without the leading slash, the answers to the next requests, one each.
-        always: by file id or path, the answer to every request.
+        faults: by file id (of an upload: document id), or path without the leading slash, the answers to the next
+            requests, one each; a method and a space before it narrow it down, such as `DELETE file-7`.
+        always: the answer to every request, named in the same way.
         requests: what was asked.
         most_at_once: most downloads that were being answered at one time.
+        uploads: how many uploads were stored.
+        numbers: whether uploaded files get numbers for identifiers, and not UUIDs.
+        labels: whether the download of a gzip file is answered with `Content-Encoding: gzip`, as some servers do.
+        honours_keys: whether an upload under an `Idempotency-Key` that it knows is answered with the first one's id.
+
+    Args:
+        port: TCP port; 0 for any.
+        key: the bearer key that it expects.
+        database: libpq URL of the database with its table, where files may be uploaded and deleted.
     """
 
-    def __init__(self, port: int = 0, *, key: str = KEY) -> None:
+    def __init__(self, port: int = 0, *, key: str = KEY, database: str | None = None) -> None:
         self.key = key
+        self.database = database
+        self.uploads = 0
+        self.numbers = False
+        self.labels = False
+        self.honours_keys = False
+        self._by_key: dict[str, str] = {}
         self.files: dict[str, bytes] = {}
         self.faults: defaultdict[str, list[Fault]] = defaultdict(list)
         self.always: dict[str, Fault] = {}
@@ -89,7 +115,7 @@ class DataHubServer:
         self._at_once = 0
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), _Handler)
+        self._server = _Server(("127.0.0.1", port), _Handler)
         self._server.daemon_threads = True
         self._server.datahub = self  # type: ignore[attr-defined]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
@@ -123,33 +149,89 @@ class DataHubServer:
         self.stop()
 
     def answer(self, handler: _Handler) -> None:
-        """Answer one GET."""
+        """Answer one request."""
         path = urlsplit(handler.path).path
         parts = path.strip("/").split("/")
+        length = int(handler.headers.get("Content-Length", 0))
+        body = handler.rfile.read(length)
+        if len(body) < length:
+            raise ConnectionError("the client went away")
         with self._lock:
             self.requests.append(Request(handler.command, path, dict(handler.headers), time.monotonic()))
         is_download = len(parts) == 3 and parts[0] == "files" and parts[2] == "download"
-        subject = unquote(parts[1]) if is_download else path.strip("/")
+        is_deletion = handler.command == "DELETE" and len(parts) == 2 and parts[0] == "files"
+        subject = unquote(parts[1]) if is_download or is_deletion else path.strip("/")
+        if handler.command == "POST" and path == "/files":
+            subject = str(json.loads(form_of(handler.headers["Content-Type"], body)["metadata"])["document_id"])
         with self._lock:
-            queued = self.faults[subject]
-            fault = queued.pop(0) if queued else self.always.get(subject)
-        if fault is not None:
+            fault = self._next_fault(f"{handler.command} {subject}") or self._next_fault(subject)
+        if fault is not None and not fault.does and not fault.stores and not fault.drops:
             self._fail(handler, fault, self.files.get(subject, b""))
         elif handler.headers.get("Authorization") != f"Bearer {self.key}":
             _send(handler, 401, json.dumps({"error": f"no such key: {handler.headers.get('Authorization')}"}).encode())
         elif path == "/health":
             _send(handler, 200, b'{"status": "ok"}')
-        elif is_download and subject in self.files:
+        elif handler.command == "POST" and path == "/files":
+            self._upload(handler, body, fault or Fault())
+        elif is_deletion and subject in self.files:
+            self._delete(subject)
+            self._fail(handler, fault, b"") if fault else _send(handler, 204, b"")
+        elif is_download and handler.command == "GET" and subject in self.files:
             self._download(handler, self.files[subject])
         else:
             _send(handler, 404, b'{"error": "not found"}')
+
+    def _next_fault(self, subject: str) -> Fault | None:
+        queued = self.faults.get(subject)
+        return queued.pop(0) if queued else self.always.get(subject)
+
+    def _upload(self, handler: _Handler, body: bytes, fault: Fault) -> None:
+        parts = form_of(handler.headers["Content-Type"], body)
+        metadata = json.loads(parts["metadata"])
+        content = parts["file"]
+        content = fault.stores(content) if fault.stores else content
+        properties = {name: value for name, value in metadata["properties"].items() if name not in fault.drops}
+        key = handler.headers.get("Idempotency-Key", "")
+        with self._lock:
+            file_id = self._by_key.get(key) if self.honours_keys else None
+            if file_id is None:
+                self.uploads += 1
+                file_id = self._by_key[key] = str(10**6 + self.uploads if self.numbers else uuid.uuid4())
+                self.files[file_id] = content
+                row = DataHubFile(
+                    file_id,
+                    len(content),
+                    datetime.now(UTC).replace(tzinfo=None),
+                    metadata["document_id"],
+                    metadata["document_type_nm"],
+                    properties,
+                )
+                with self._connect() as connection:
+                    insert_files(connection, [row])
+        if fault.does:
+            self._fail(handler, fault, b"")
+        else:
+            _send(handler, 201, json.dumps({"file_id": file_id}).encode())
+
+    def _delete(self, file_id: str) -> None:
+        with self._lock, self._connect() as connection:
+            self.files.pop(file_id, None)
+            connection.execute("DELETE FROM fdhdata.dh_file WHERE CAST(file_id AS text) = %s", [file_id])
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        import psycopg
+
+        if self.database is None:
+            raise RuntimeError("this DataHub has no database: nothing can be uploaded or deleted")
+        return psycopg.connect(self.database, autocommit=True)
 
     def _download(self, handler: _Handler, content: bytes) -> None:
         with self._lock:
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
         try:
-            _send(handler, 200, content)
+            labelled = self.labels and content[:2] == b"\x1f\x8b"
+            _send(handler, 200, content, {"Content-Encoding": "gzip"} if labelled else None)
         finally:
             with self._lock:
                 self._at_once -= 1
@@ -163,10 +245,22 @@ class DataHubServer:
         _send(handler, fault.status, body, fault.headers, cut_after=fault.cut_after, length=fault.length)
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # clients that are killed, or that had enough
+            super().handle_error(request, client_address)
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
+        self.server.datahub.answer(self)  # type: ignore[attr-defined]
+
+    def do_POST(self) -> None:
+        self.server.datahub.answer(self)  # type: ignore[attr-defined]
+
+    def do_DELETE(self) -> None:
         self.server.datahub.answer(self)  # type: ignore[attr-defined]
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
@@ -195,6 +289,29 @@ def _send(
     handler.close_connection = len(sent) != announced
     for start in range(0, len(sent), _PIECE):
         handler.wfile.write(sent[start : start + _PIECE])
+
+
+def form_of(content_type: str, body: bytes) -> dict[str, bytes]:
+    """The parts of a `multipart/form-data` body, by name.
+
+    Raises:
+        ValueError: it is none, has no boundary, or does not end with it.
+    """
+    kind, _, parameter = content_type.partition(";")
+    name, _, boundary = parameter.strip().partition("=")
+    if kind != "multipart/form-data" or name != "boundary" or not boundary:
+        raise ValueError(f"no multipart/form-data with a boundary: {content_type}")
+    mark = b"--" + boundary.encode()
+    first, *parts, last = body.split(mark)
+    if first or last != b"--\r\n":
+        raise ValueError("the body does not begin and end with its boundary")
+    found = {}
+    for part in parts:
+        head, _, content = part.partition(b"\r\n\r\n")
+        (disposition,) = [line for line in head.split(b"\r\n") if line.startswith(b"Content-Disposition: form-data;")]
+        fields = dict(field.strip().split(b"=", 1) for field in disposition.split(b";")[1:])
+        found[fields[b"name"].strip(b'"').decode()] = content.removesuffix(b"\r\n")
+    return found
 
 
 @dataclass(frozen=True)
@@ -247,7 +364,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=20)
     arguments = parser.parse_args()
     now = datetime.now(UTC).replace(tzinfo=None)
-    server = DataHubServer(arguments.port)
+    server = DataHubServer(arguments.port, database=arguments.database)
     words = random.Random(7)  # noqa: S311 - the same files each time
     rows = []
     for number in range(arguments.files):

@@ -7,6 +7,7 @@ One YAML file, named by `DES_SOURCES`, with a list for each kind:
     sources: [{name: erp, connection: ..., table: ...}]     # databases
     datahubs: [{name: archive, url: ..., connection: ...}]
     inventories: [{name: attic, manifest_bucket: ..., manifest_prefix: ...}]
+    stream_jobs: [{name: prices, files: ..., chunks: ..., manifests: ...}]   # files in chunks, and back
 
 The models of the entries document their fields. Names are unique over all kinds. Reading the file needs none of the
 secrets that its `${VARIABLES}` stand for. A mistake raises `ConfigurationError` with a line for each.
@@ -24,6 +25,7 @@ from des_platform.sources.databases.config import DatabaseSource
 from des_platform.sources.datahub.config import DataHubConfig
 from des_platform.sources.inventories.source import InventoryConfig
 from des_platform.sources.queues.queue import QueueConfig
+from des_platform.sources.streams.config import StreamJob
 from des_platform.sources.streams.source import StreamConfig
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class Sources(BaseModel):
         databases: databases with a table of files; `sources` in the file.
         datahubs: DataHubs.
         inventories: S3 inventories of buckets too large to list.
+        stream_jobs: files that are sent in compressed chunks, and put together again.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -54,10 +57,12 @@ class Sources(BaseModel):
     databases: tuple[DatabaseSource, ...] = Field(default=(), alias="sources")
     datahubs: tuple[DataHubConfig, ...] = ()
     inventories: tuple[InventoryConfig, ...] = ()
+    stream_jobs: tuple[StreamJob, ...] = ()
 
     @model_validator(mode="after")
     def _one_of_each_name(self) -> Sources:
-        twice = sorted(name for name, number in Counter(source.name for source in self.all()).items() if number > 1)
+        names = Counter(source.name for source in (*self.all(), *self.stream_jobs))
+        twice = sorted(name for name, number in names.items() if number > 1)
         if twice:
             raise ValueError(f"a name stands for one source, and these stand for several: {', '.join(twice)}")
         return self

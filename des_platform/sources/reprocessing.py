@@ -6,13 +6,14 @@ so a letter that is retried twice, or whose file has arrived by other ways since
 
 from __future__ import annotations
 
+import uuid
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 from des_platform.catalog import dead_letters, files, inbox, source_rows
 from des_platform.sources.databases.source import DatabaseDrain
 from des_platform.sources.messages.chunk_manifest import chunked_file
-from des_platform.sources.queues.queue import Queue
+from des_platform.sources.queues.queue import Outgoing, Queue
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from des_platform.catalog.dead_letters import DeadLetterRow
     from des_platform.sources.config import Sources
     from des_platform.sources.databases.config import DatabaseSource
-    from des_platform.sources.queues.queue import QueueConfig
+    from des_platform.sources.queues.queue import QueueAddress
     from des_platform.sources.recording import Recorder
 
 MESSAGES = ("queue", "stream")
@@ -39,6 +40,9 @@ class Reprocessing:
         self._recorder = recorder
         self._databases = {database.name: database for database in sources.databases}
         self._queues = {queue.name: queue for queue in sources.queues if queue.chunk_stream is not None}
+        jobs = sources.stream_jobs
+        self._jobs = {("stream_restore", job.name): job.manifests for job in jobs}
+        self._jobs |= {("stream_compress", job.name): job.files for job in jobs if job.files is not None}
         self._buckets = {queue.name: queue.default_bucket for queue in sources.queues}
         self._buckets |= {stream.name: stream.default_bucket for stream in sources.streams}
 
@@ -48,6 +52,10 @@ class Reprocessing:
         Returns:
             None if the letter is gone, or why it stays.
         """
+        job_queue = self._jobs.get((letter.stage, letter.origin or ""))
+        if job_queue is not None and letter.body is not None:
+            self._send_again(letter, letter.body, job_queue)
+            return None
         if letter.stage in MESSAGES and letter.body is not None:
             if letter.origin in self._queues and chunked_file(letter.body) is not None:
                 self._send_again(letter, letter.body, self._queues[letter.origin])
@@ -69,10 +77,11 @@ class Reprocessing:
         with closing(DatabaseDrain(config, self._recorder)) as database:
             database.retry([row_id])
 
-    def _send_again(self, letter: DeadLetterRow, body: str, config: QueueConfig) -> None:
-        """Give a chunked file's manifest back to its queue, whose draining puts the file together."""
+    def _send_again(self, letter: DeadLetterRow, body: str, config: QueueAddress) -> None:
+        """Give a message back to its queue, for a file that is worked on while the message is there."""
+        again = uuid.uuid4().hex  # under its own name, a FIFO queue would drop what it has seen within five minutes
         with closing(Queue(config)) as queue:
-            queue.send([body])
+            queue.send([Outgoing(body, again, again)])
         with self._recorder.catalog.begin() as connection:
             dead_letters.drop(connection, [letter.dead_letter_id])
 

@@ -1,4 +1,4 @@
-"""A DataHub's table `fdhdata.dh_file`: which of its files wait to be taken.
+"""A DataHub's table `fdhdata.dh_file`: which of its files wait to be taken, or compressed.
 
 A month is a half-open range of UTC time, which an index over `uploaded_at_dttm` serves; a column without a time zone is
 read as UTC. Rows come in pages, each a short transaction of its own that starts behind the last row of the page before,
@@ -20,7 +20,7 @@ from des_platform.sources.source import SourceUnavailable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from des_platform.sources.datahub.config import DataHubConfig
+    from des_platform.sources.datahub.config import DataHubAccess
 
 _WANTED = """
     uploaded_at_dttm >= %(start)s AND uploaded_at_dttm < %(end)s
@@ -90,7 +90,7 @@ class CandidateTable:
         ConfigurationError: a variable of the connection is not set.
     """
 
-    def __init__(self, config: DataHubConfig) -> None:
+    def __init__(self, config: DataHubAccess) -> None:
         self._config = config
         self._database = open_engine(config.connection, f"the database of datahub {config.name!r}")
 
@@ -122,7 +122,7 @@ class CandidateTable:
             ConfigurationError: it has no such table, or another one.
         """
         rows = self._rows(_MONTHS, self._bounds(first, end))
-        return [Month(_utc(month).date(), files, f"{files}:{digest}") for month, files, digest in rows]
+        return [Month(utc_of(month).date(), files, f"{files}:{digest}") for month, files, digest in rows]
 
     def close(self) -> None:
         """Close every connection."""
@@ -148,15 +148,17 @@ def next_month(first: date) -> date:
 
 def _candidate(row: Sequence[Any]) -> Candidate:
     file_id, document_id, document_type, size, uploaded_at = row
-    return Candidate(str(file_id), str(document_id or ""), str(document_type or ""), _size(size), _utc(uploaded_at))
+    return Candidate(str(file_id), str(document_id or ""), str(document_type or ""), size_of(size), utc_of(uploaded_at))
 
 
-def _size(found: Any) -> int | None:  # noqa: ANN401 - whatever the column's type is
+def size_of(found: Any) -> int | None:  # noqa: ANN401 - whatever the column's type is
+    """Bytes as the table has them, or None where that is no number."""
     # A numeric column may hold NaN, which is larger than every threshold.
     if not isinstance(found, int | float | Decimal) or not math.isfinite(found) or found % 1 or found > _MAX_SIZE:
         return None
     return int(found)
 
 
-def _utc(found: datetime) -> datetime:
+def utc_of(found: datetime) -> datetime:
+    """A moment of the table, in UTC."""
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)

@@ -1,45 +1,46 @@
 """The REST client of a DataHub: one way to ask, with its rate, its key and its retries.
 
+`GET files/{id}/download`, `POST files` (multipart), `DELETE files/{id}` and `GET health`.
+
 `Authorization: Bearer <key>` goes to the DataHub alone: a redirect to another host is followed without it. Every
 request, repeated ones too, takes a token from one bucket that all threads share. Answers 429 and 500, 502, 503, 504,
 connections that fail and bodies that are cut are tried again after a pause that grows, or after the pause that
 `Retry-After` asks for; there is no second layer of retries below. A download is streamed, so memory holds one chunk a
-thread, and its length is compared with every length that was announced.
+thread, and its length is compared with every length that was announced. An upload whose answer was lost is looked for
+before it is sent again, so it is not there twice.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 import threading
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote
 
-from des_platform.objectstore import Digest
 from des_platform.settings import ConfigurationError
+from des_platform.sources.datahub.answers import Body, check, file_id_of, read_errors
 from des_platform.sources.datahub.config import plain_url
-from des_platform.sources.datahub.errors import DataHubAccessDenied, DataHubUnavailable, FileMissing, FileRefused
+from des_platform.sources.datahub.errors import DataHubUnavailable, FileMissing, FileRefused
 from des_platform.sources.pace import TokenBucket
 from des_platform.sources.retrying import retrying
 from des_platform.sources.variables import expand
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from types import TracebackType
 
     import requests
     from tenacity import AttemptManager
 
-    from des_platform.sources.datahub.config import DataHubConfig
+    from des_platform.objectstore import Digest
+    from des_platform.sources.datahub.config import DataHubAccess
+    from des_platform.sources.datahub.multipart import Upload
 
-_CHUNK_BYTES = 1 << 20
 _CONNECT_SECONDS = 10
 _HEALTH_SECONDS = 10
-_TRANSIENT = frozenset({429, 500, 502, 503, 504})
-_SAID_CHARS = 200
+_CREATED = (200, 201)
+_DELETED = (200, 202, 204)
 _T = TypeVar("_T")
 
 
@@ -53,7 +54,7 @@ class DataHubClient:
         ConfigurationError: the key's variable is not set, or the key cannot stand in a header.
     """
 
-    def __init__(self, config: DataHubConfig) -> None:
+    def __init__(self, config: DataHubAccess) -> None:
         self._config = config
         self._url = _address(config)
         self._key = _header_safe(config)
@@ -64,7 +65,7 @@ class DataHubClient:
         self._lock = threading.Lock()
 
     def download(
-        self, file_id: str, into: Callable[[Iterator[bytes]], _T], *, size: int | None = None
+        self, file_id: str, into: Callable[[Iterator[bytes]], _T], *, size: int | None = None, decode: bool = True
     ) -> tuple[_T, Digest]:
         """Stream a file's bytes into a function.
 
@@ -73,6 +74,7 @@ class DataHubClient:
             into: takes the chunks to their end; called anew, from the first byte, with every attempt. What it raises
                 of its own ends the download.
             size: bytes that the file must have, where that is known.
+            decode: whether a `Content-Encoding` is undone. Some servers name one for a file that is compressed itself.
 
         Returns:
             What `into` returned, and the bytes' number and SHA-256.
@@ -86,9 +88,58 @@ class DataHubClient:
         path = f"files/{_segment(file_id)}/download"
         for attempt in self._attempts():
             with attempt, self._request("GET", path, f"file {file_id!r}") as response:
-                body = _Body(response, size, f"DataHub {self._config.name}: file {file_id!r}")
+                body = Body(response, size, f"DataHub {self._config.name}: file {file_id!r}", decode=decode)
                 return into(body.chunks()), body.digest()
         raise AssertionError("the last attempt returns or raises")
+
+    def upload(self, upload: Upload, arrived: Callable[[], str | None]) -> str:
+        """Upload a file, once, however often the way there or back fails.
+
+        Args:
+            upload: the file and its metadata; its mark goes along as `Idempotency-Key`.
+            arrived: looks for the file by its mark, and gives its identifier if the DataHub has it. Asked before the
+                file is sent again, and after the last attempt.
+
+        Returns:
+            The identifier that the DataHub gave it.
+
+        Raises:
+            FileRefused: the DataHub will not have it.
+            DataHubAccessDenied: the key was refused.
+            DataHubUnavailable: no attempt succeeded, and the file is not there.
+        """
+        what = f"upload of {upload.file_name!r}"
+        headers = {"Content-Type": upload.content_type, "Idempotency-Key": upload.mark}
+        try:
+            for attempt in self._attempts():
+                if attempt.retry_state.attempt_number > 1 and (file_id := arrived()) is not None:
+                    return file_id
+                with (
+                    attempt,
+                    self._request("POST", "files", what, _CREATED, data=upload, headers=headers) as response,
+                ):
+                    return file_id_of(response, f"DataHub {self._config.name}: {what}")
+        except DataHubUnavailable:
+            if (file_id := arrived()) is None:
+                raise
+            return file_id
+        raise AssertionError("the last attempt returns or raises")
+
+    def delete(self, file_id: str) -> None:
+        """Delete a file; one that is gone already is none to delete.
+
+        Raises:
+            FileRefused: the DataHub will not delete it.
+            DataHubAccessDenied: the key was refused.
+            DataHubUnavailable: no attempt succeeded; the file may be gone all the same.
+        """
+        path, what = f"files/{_segment(file_id)}", f"deletion of file {file_id!r}"
+        try:
+            for attempt in self._attempts():
+                with attempt, self._request("DELETE", path, what, _DELETED):
+                    return
+        except FileMissing:
+            return
 
     def health(self) -> None:
         """Ask once whether the DataHub is well.
@@ -131,23 +182,33 @@ class DataHubClient:
 
     @contextmanager
     def _request(
-        self, method: str, path: str, what: str, *, seconds: float | None = None
+        self,
+        method: str,
+        path: str,
+        what: str,
+        expected: Collection[int] = (200,),
+        *,
+        seconds: float | None = None,
+        **options: Any,  # noqa: ANN401 - those of requests
     ) -> Iterator[requests.Response]:
-        """One request, its body not yet read; the answer is a success."""
+        """One request, its body not yet read; the answer is one of the expected."""
         where = f"DataHub {self._config.name}: {what}"
         if self._pace:
             self._pace.take()
-        with _read_errors(where):
+        with read_errors(where):
             response = self._session().request(
                 method,
                 f"{self._url}/{path}",
                 auth=self._authorize,
                 stream=True,
+                # What writes is for the DataHub itself, and a redirected POST would come as a GET.
+                allow_redirects=method == "GET",
                 timeout=(_CONNECT_SECONDS, seconds or self._config.timeout),
                 verify=self._config.verify_ssl,
+                **options,
             )
         with response:  # a body that was not read to its end closes the connection
-            _check(response, where)
+            check(response, where, expected)
             yield response
 
     def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -169,84 +230,6 @@ class DataHubClient:
         return session
 
 
-class _Body:
-    """A response's body: hashed and counted as it is read, and refused if it is shorter or longer than announced."""
-
-    def __init__(self, response: requests.Response, size: int | None, where: str) -> None:
-        self._response = response
-        self._size = size
-        self._where = where
-        self._sha256 = hashlib.sha256()
-        self._read = 0
-
-    def chunks(self) -> Iterator[bytes]:
-        with _read_errors(self._where):
-            for chunk in self._response.raw.stream(_CHUNK_BYTES, decode_content=True):
-                self._sha256.update(chunk)
-                self._read += len(chunk)
-                yield chunk
-        self._compare("Content-Length", self._response.headers.get("Content-Length"), self._response.raw.tell())
-        self._compare("the table dh_file", self._size, self._read)
-
-    def digest(self) -> Digest:
-        return Digest(self._read, self._sha256.hexdigest())
-
-    def _compare(self, announcer: str, announced: str | int | None, came: int) -> None:
-        if announced is not None and str(announced) != str(came):
-            raise DataHubUnavailable(f"{self._where}: {announcer} announces {announced} bytes, {came} came")
-
-
-@contextmanager
-def _read_errors(where: str) -> Iterator[None]:
-    """Turn what requests and urllib3 raise into this room's errors."""
-    import requests
-    from urllib3.exceptions import HTTPError
-
-    unfollowable = (requests.TooManyRedirects, requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)
-    try:
-        yield
-    except unfollowable as error:
-        raise FileRefused(f"{where}: redirected to where nobody can follow ({type(error).__name__})") from None
-    except (requests.RequestException, HTTPError) as error:
-        # The text of these errors may hold a redirect's address, and that a signature: the kind says enough.
-        raise DataHubUnavailable(f"{where}: the connection failed ({_kind(error)})") from None
-
-
-def _kind(error: BaseException) -> str:
-    inner = error.args[0] if error.args and isinstance(error.args[0], BaseException) else None
-    reason = getattr(inner, "reason", None) or inner
-    return type(reason if isinstance(reason, BaseException) else error).__name__
-
-
-def _check(response: requests.Response, where: str) -> None:
-    status = response.status_code
-    if status == 200:  # noqa: PLR2004 - HTTP's own number
-        return
-    if status in (401, 403) and response.history:
-        # A signed address that ran out, for example: the next attempt is sent to another one.
-        raise DataHubUnavailable(f"{where}: redirected to where the answer is HTTP {status}", status=status)
-    if status in (401, 403):
-        raise DataHubAccessDenied(f"{where}: the key was refused with HTTP {status}; check api_key and what it may do")
-    if status in (404, 410):
-        raise FileMissing(f"{where}: HTTP {status}, there is none")
-    if status in _TRANSIENT:
-        raise DataHubUnavailable(f"{where}: HTTP {status}", status=status, retry_after=_retry_after(response))
-    raise FileRefused(f"{where}: HTTP {status}, expected 200")
-
-
-def _retry_after(response: requests.Response) -> float | None:
-    """Seconds that the server asks to wait: it sends a number, or the moment in HTTP's form of a date."""
-    asked = response.headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"[0-9]{1,9}", asked):
-        return float(asked)
-    try:
-        moment = parsedate_to_datetime(asked)
-    except ValueError:
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
-
-
 def _segment(file_id: str) -> str:
     """A file's identifier as one segment of a path."""
     # Clients and servers take '.' and '..' out of a path, quoted or not: the request would be for something else.
@@ -255,7 +238,7 @@ def _segment(file_id: str) -> str:
     return quote(file_id, safe="")
 
 
-def _address(config: DataHubConfig) -> str:
+def _address(config: DataHubAccess) -> str:
     what = f"datahubs.{config.name}.url"
     try:
         return plain_url(expand(config.url, what))
@@ -263,7 +246,7 @@ def _address(config: DataHubConfig) -> str:
         raise ConfigurationError(f"{what} is wrong: {error}") from None
 
 
-def _header_safe(config: DataHubConfig) -> str:
+def _header_safe(config: DataHubAccess) -> str:
     what = f"datahubs.{config.name}.api_key"
     key = expand(config.api_key.get_secret_value(), what).strip()  # a key from a file often ends in a line break
     if not re.fullmatch(r"[\x21-\x7e]+", key):

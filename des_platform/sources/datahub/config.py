@@ -1,4 +1,7 @@
-"""What the configuration file says about a DataHub: one entry of its list `datahubs`.
+"""What a configuration file says about a DataHub.
+
+`DataHubConfig` is one entry of the list `datahubs` in the sources file, whose files are taken into the platform.
+`DataHubAccess` is the part of it that compressing in the DataHub needs, and a file of its own may hold it alone.
 
 A definition that is wrong raises pydantic's `ValidationError` with one line per mistake. The key is a secret from the
 first moment: it is printed nowhere, and where it stands as `${VARIABLE}` it is read when the first request is made.
@@ -7,7 +10,8 @@ first moment: it is printed nowhere, and where it stands as `${VARIABLE}` it is 
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -65,31 +69,75 @@ class Landing(_Section):
         return value
 
 
-class DataHubConfig(_Section):
-    """One DataHub.
+class Compress(_Section):
+    """How files are compressed in the DataHub itself.
+
+    Attributes:
+        codec: what the DataHub's users can open; the file's type gains its extension, such as `.gz`.
+        level: the codec's level; empty for its usual one.
+        threads: threads that compress one file.
+        keep_originals: whether an original stays beside its compressed copy.
+        verify: what is read before an original is removed: `both` copy and original, or the `copy` alone, which then
+            proves what the first reading of the original gave.
+    """
+
+    codec: Literal["gzip", "zstd", "xz", "bz2"] = "gzip"
+    level: int | None = None
+    threads: Annotated[int, Field(ge=1, le=64)] = 1
+    keep_originals: bool = False
+    verify: Literal["both", "copy"] = "both"
+
+    @model_validator(mode="after")
+    def _a_level_of_the_codec(self) -> Self:
+        if self.level is not None:
+            from des_platform.codecs import UnknownCodec, get_codec
+
+            try:
+                get_codec(self.codec).at_level(self.level)
+            except UnknownCodec as error:
+                raise ValueError(str(error)) from None
+        return self
+
+
+class Logging(_Section):
+    """A log file of the compression command, beside standard error.
+
+    Attributes:
+        file: its path.
+        level: what is logged, there and on standard error, where the command line does not say.
+        max_bytes: size at which a new file is begun.
+        backup_count: how many old files are kept.
+    """
+
+    file: Path | None = None
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    max_bytes: Annotated[int, Field(ge=1024)] = 10_485_760
+    backup_count: Annotated[int, Field(ge=1, le=1000)] = 5
+
+
+class DataHubAccess(_Section):
+    """How to reach a DataHub, and how its files are compressed there.
 
     Attributes:
         name: its name in asset keys, metrics and dead letters.
         url: base URL of its REST interface, such as `https://datahub.example.com/api`; may hold `${VARIABLES}`.
         api_key: the bearer key, usually `${VARIABLE}`.
         connection: its PostgreSQL database, which holds `fdhdata.dh_file`.
-        landing: where its files are put.
-        start: first month whose files are taken; any day of it.
-        size_threshold: only files larger than this many bytes are taken.
+        size_threshold: only files larger than this many bytes are taken or compressed.
         batch_size: rows read from the table at once.
-        threads: files downloaded at once.
+        threads: files that are taken, or compressed, at once.
         rate_limit: requests a second; empty for no limit.
         timeout: seconds without an answer, or without further bytes, after which a request has failed.
         retries: how often and how patiently a request is tried.
         verify_ssl: whether the server's certificate is checked.
+        compress: how its files are compressed there; empty: no asset does it, and the command does it as by default.
+        logging: the compression command's log file.
     """
 
     name: SourceName
     url: str
     api_key: SecretStr = Field(min_length=1)
     connection: Connection
-    landing: Landing
-    start: date
     size_threshold: Annotated[int, Field(ge=0)] = 1_048_576
     batch_size: Annotated[int, Field(ge=1, le=10_000)] = 100
     threads: Annotated[int, Field(ge=1, le=64)] = 4
@@ -97,22 +145,36 @@ class DataHubConfig(_Section):
     timeout: Annotated[float, Field(gt=0, le=86_400)] = 300.0
     retries: Retries = Retries()
     verify_ssl: bool = True
+    compress: Compress | None = None
+    logging: Logging = Logging()
 
     @field_validator("url")
     @classmethod
     def _an_address(cls, value: str) -> str:
         return value if "${" in value else plain_url(value)
 
+    @model_validator(mode="after")
+    def _postgres(self) -> Self:
+        if self.connection.type != "postgres":
+            raise ValueError(f"a DataHub's database is PostgreSQL (connection.type is {self.connection.type!r})")
+        return self
+
+
+class DataHubConfig(DataHubAccess):
+    """A DataHub whose files are taken into the platform.
+
+    Attributes:
+        landing: where its files are put.
+        start: first month whose files are taken; any day of it.
+    """
+
+    landing: Landing
+    start: date
+
     @field_validator("start")
     @classmethod
     def _first_of_the_month(cls, value: date) -> date:
         return value.replace(day=1)
-
-    @model_validator(mode="after")
-    def _postgres(self) -> DataHubConfig:
-        if self.connection.type != "postgres":
-            raise ValueError(f"a DataHub's database is PostgreSQL (connection.type is {self.connection.type!r})")
-        return self
 
 
 def plain_url(value: str) -> str:

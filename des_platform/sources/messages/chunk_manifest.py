@@ -1,16 +1,21 @@
 """The message that announces a chunked file: which records of a stream, read in which order, undone by which codecs.
 
     {"ID": ..., "file_name": ..., "file_total_chunk": 2, "shard_id": ..., "sequence_number": ["...", "..."],
-     "metadata": {"name": "bz2 + zstd"}, "file_size": ..., "file_sha256": ..., "chunk_bytes": ...}
+     "metadata": {"name": "bz2 + zstd"}, "file_size": ..., "file_sha256": ..., "chunk_bytes": ...,
+     "chunk_checksums": "..."}
 
-`metadata` may also be the text of such an object. The last three fields are optional: what they promise is checked
-when the file is put together. Pure, no input or output.
+`metadata` may also be the text of such an object. The last four fields are optional: what they promise is checked
+when the file is put together. The checksums are the XXH3 (64 bits, big-endian) of each chunk as it is stored, one
+after the other, in base64. Chunks that are objects count as the records 0, 1, ... of a shard that is their folder.
+Pure, no input or output.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+import struct
 from dataclasses import dataclass
 
 from des_platform.sources.messages.bodies import (
@@ -26,6 +31,7 @@ from des_platform.sources.messages.bodies import (
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _SEQUENCE_NUMBER = re.compile(r"[0-9]{1,128}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_WHAT = "manifest of a chunked file"
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,7 @@ class ChunkedFile:
         chunk_bytes: bytes of all chunks; None where the message does not tell.
         size: bytes of the original; None where the message does not tell.
         sha256: SHA-256 of the original in lower-case hexadecimal; None where the message does not tell.
+        checksums: XXH3 of each chunk, 64 bits; None where the message does not tell.
     """
 
     id: str
@@ -51,6 +58,7 @@ class ChunkedFile:
     chunk_bytes: int | None = None
     size: int | None = None
     sha256: str | None = None
+    checksums: tuple[int, ...] | None = None
 
 
 def chunked_file(body: str) -> ChunkedFile | None:
@@ -77,6 +85,7 @@ def chunk_manifest(file: ChunkedFile) -> str:
         "file_size": file.size,
         "file_sha256": file.sha256,
         "chunk_bytes": file.chunk_bytes,
+        "chunk_checksums": None if file.checksums is None else _packed(file.checksums),
     }
     return json.dumps({name: value for name, value in message.items() if value is not None}, separators=(",", ":"))
 
@@ -87,10 +96,16 @@ def chunked_of(message: dict[str, object]) -> ChunkedFile:
     Raises:
         MalformedMessage: it cannot be understood.
     """
-    what = "manifest of a chunked file"
-    identifier = _matching(text_of(message, "ID", what), _IDENTIFIER, "ID", "letters, digits, '.', '_' and '-'")
-    name = text_of(message, "file_name", what)
-    shard = _matching(text_of(message, "shard_id", what), _IDENTIFIER, "shard_id", "the name of a shard")
+    name = text_of(message, "file_name", _WHAT)
+    try:
+        return _chunked(message, name)
+    except MalformedMessage as error:
+        raise MalformedMessage(f"{shown(name)}: {error}") from None
+
+
+def _chunked(message: dict[str, object], name: str) -> ChunkedFile:
+    identifier = _matching(text_of(message, "ID", _WHAT), _IDENTIFIER, "ID", "letters, digits, '.', '_' and '-'")
+    shard = _matching(text_of(message, "shard_id", _WHAT), _IDENTIFIER, "shard_id", "the name of a shard")
     numbers = message.get("sequence_number")
     if not isinstance(numbers, list) or not numbers:
         raise MalformedMessage(f"sequence_number is {shown(numbers)}, expected a list of at least one")
@@ -108,7 +123,7 @@ def chunked_of(message: dict[str, object]) -> ChunkedFile:
     pipeline = text_of(object_of(metadata, "metadata"), "name", "metadata")
     sha256 = message.get("file_sha256")
     if sha256 is not None:
-        sha256 = _matching(text_of(message, "file_sha256", what), _SHA256, "file_sha256", "64 hexadecimal digits")
+        sha256 = _matching(text_of(message, "file_sha256", _WHAT), _SHA256, "file_sha256", "64 hexadecimal digits")
     return ChunkedFile(
         identifier,
         name,
@@ -118,7 +133,25 @@ def chunked_of(message: dict[str, object]) -> ChunkedFile:
         bytes_of(message, "chunk_bytes"),
         bytes_of(message, "file_size"),
         sha256,
+        _checksums(message, len(found)),
     )
+
+
+def _packed(checksums: tuple[int, ...]) -> str:
+    return base64.b64encode(struct.pack(f">{len(checksums)}Q", *checksums)).decode("ascii")
+
+
+def _checksums(message: dict[str, object], number: int) -> tuple[int, ...] | None:
+    if message.get("chunk_checksums") is None:
+        return None
+    text = text_of(message, "chunk_checksums", _WHAT)
+    try:
+        packed = base64.b64decode(text, validate=True)
+    except ValueError:  # binascii's own, and that of what is not ASCII
+        raise MalformedMessage("chunk_checksums is not base64") from None
+    if len(packed) != 8 * number:
+        raise MalformedMessage(f"chunk_checksums has {len(packed)} bytes, expected 8 for each of {number} chunks")
+    return struct.unpack(f">{number}Q", packed)
 
 
 def _matching(text: str, pattern: re.Pattern[str], name: str, expected: str) -> str:

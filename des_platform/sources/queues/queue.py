@@ -13,7 +13,7 @@ import json
 import logging
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -33,22 +33,17 @@ _IDENTIFIER = re.compile(r"[\x21-\x7e]{1,128}")  # what SQS takes as a message g
 _log = logging.getLogger(__name__)
 
 
-class QueueConfig(BaseModel):
-    """One queue of the sources file.
+class QueueAddress(BaseModel):
+    """Where a queue is, and how it is asked.
 
     Attributes:
         name: what metrics, dead letters and commands call it.
         url: its URL; `${VARIABLE}` is taken from the environment.
         endpoint: base URL of an SQS-compatible server; empty for AWS.
         region: AWS region.
-        default_bucket: bucket of messages that name a file only; empty where there are none.
         visibility_seconds: how long a received message is nobody else's; renewed while work on it lasts.
         wait_seconds: how long an empty queue is waited for.
         timeout_seconds: how long the server may take to answer.
-        chunk_stream: Kinesis stream that holds the chunks of chunked files, on the same endpoint; empty for none.
-        chunked_prefix: start of the keys in `default_bucket` under which chunked files are put together.
-        chunked_max_bytes: largest chunked file; a larger one becomes a dead letter. A shard gives 2 MiB a second, and
-            a file must be read within one draining.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,20 +52,37 @@ class QueueConfig(BaseModel):
     url: Annotated[str, Field(min_length=1)]
     endpoint: str = ""
     region: str = "us-east-1"
-    default_bucket: BucketName | None = None
     visibility_seconds: Annotated[int, Field(ge=1, le=43_200)] = VISIBILITY_SECONDS
     wait_seconds: Annotated[int, Field(ge=0, le=20)] = WAIT_SECONDS
     timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
+
+    @model_validator(mode="after")
+    def _patient_enough(self) -> Self:
+        if self.timeout_seconds <= self.wait_seconds:
+            raise ValueError(
+                f"timeout_seconds ({self.timeout_seconds:g}) must be longer than wait_seconds ({self.wait_seconds})"
+            )
+        return self
+
+
+class QueueConfig(QueueAddress):
+    """One queue of the sources file.
+
+    Attributes:
+        default_bucket: bucket of messages that name a file only; empty where there are none.
+        chunk_stream: Kinesis stream that holds the chunks of chunked files, on the same endpoint; empty for none.
+        chunked_prefix: start of the keys in `default_bucket` under which chunked files are put together.
+        chunked_max_bytes: largest chunked file; a larger one becomes a dead letter. A shard gives 2 MiB a second, and
+            a file must be read within one draining.
+    """
+
+    default_bucket: BucketName | None = None
     chunk_stream: str | None = None
     chunked_prefix: str = "chunked/"
     chunked_max_bytes: Annotated[int, Field(ge=1)] = 64 << 20
 
     @model_validator(mode="after")
-    def _consistent(self) -> QueueConfig:
-        if self.timeout_seconds <= self.wait_seconds:
-            raise ValueError(
-                f"timeout_seconds ({self.timeout_seconds:g}) must be longer than wait_seconds ({self.wait_seconds})"
-            )
+    def _consistent(self) -> Self:
         if self.chunk_stream is not None and self.default_bucket is None:
             raise ValueError("chunk_stream needs default_bucket, where the chunked files are put together")
         return self
@@ -150,21 +162,22 @@ class Queue:
         ConfigurationError: the settings name no queue, or its URL an unset variable.
     """
 
-    def __init__(self, config: QueueConfig | Settings) -> None:
-        self.config = QueueConfig.of_settings(config) if isinstance(config, Settings) else config
+    def __init__(self, config: QueueAddress | Settings) -> None:
+        self.config: QueueAddress = QueueConfig.of_settings(config) if isinstance(config, Settings) else config
         self.url = expand(self.config.url, f"queues.{self.config.name}.url")
         self.fifo = self.url.endswith(".fifo")
         self._client = _client(self.config)
 
-    def receive(self, wait_seconds: int | None = None) -> list[Message]:
+    def receive(self, wait_seconds: int | None = None, *, most: int = BATCH) -> list[Message]:
         """Up to ten messages; none says that the queue is empty now.
 
         Args:
             wait_seconds: how long an empty queue is waited for; as configured if None.
+            most: how many at most, up to ten.
         """
         answer = self._client.receive_message(
             QueueUrl=self.url,
-            MaxNumberOfMessages=BATCH,
+            MaxNumberOfMessages=most,
             WaitTimeSeconds=self.config.wait_seconds if wait_seconds is None else wait_seconds,
             VisibilityTimeout=self.config.visibility_seconds,
             MessageSystemAttributeNames=["ApproximateReceiveCount", "MessageGroupId"],
@@ -206,10 +219,17 @@ class Queue:
 
         One that cannot be extended may be handed to somebody else too, which costs work and loses nothing.
         """
+        self._hide(messages, self.config.visibility_seconds)
+
+    def give_back(self, messages: Sequence[Message], seconds: int = 0) -> None:
+        """Let others have messages that are not done with, at once or after some seconds."""
+        self._hide(messages, seconds)
+
+    def _hide(self, messages: Sequence[Message], seconds: int) -> None:
         for start in range(0, len(messages), BATCH):
             entries: Any = _receipts(messages[start : start + BATCH])
             for entry in entries:
-                entry["VisibilityTimeout"] = self.config.visibility_seconds
+                entry["VisibilityTimeout"] = seconds
             self._client.change_message_visibility_batch(QueueUrl=self.url, Entries=entries)
 
     def send(self, messages: Iterable[str | Outgoing]) -> None:
@@ -305,7 +325,7 @@ def _identifier(body: str) -> str:
     return hashlib.sha256(body.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _client(config: QueueConfig) -> SQSClient:
+def _client(config: QueueAddress) -> SQSClient:
     import boto3
     from botocore.config import Config
 

@@ -24,8 +24,9 @@ from des_platform.sources.messages.events import MalformedMessage, s3_event
 from des_platform.sources.queues.pipeline import Pipeline
 from des_platform.sources.queues.queue import Queue
 from des_platform.sources.source import DrainReport, SourceUnavailable
-from des_platform.sources.streams.chunked import ChunkedFiles, ChunksMissing
-from des_platform.sources.streams.source import kinesis_client
+from des_platform.sources.streams.chunked import ChunkedFiles
+from des_platform.sources.streams.kinesis import kinesis_client
+from des_platform.sources.streams.reading import ChunksMissing, StreamChunks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,6 +76,7 @@ class QueueSource:
         self.name = config.name
         self.queue = Queue(config)
         self._recorder = recorder
+        self._default_bucket = config.default_bucket
         self._chunked = _chunked_files(config, recorder)
 
     def backlog(self) -> dict[str, int]:
@@ -174,9 +176,7 @@ class QueueSource:
                 bodies.append((told, _reference(message, last_chance=last_chance)))
             else:
                 letters.append(told)
-        prepared = self._recorder.prepare(
-            bodies, stage="queue", origin=self.name, default_bucket=self.queue.config.default_bucket
-        )
+        prepared = self._recorder.prepare(bodies, stage="queue", origin=self.name, default_bucket=self._default_bucket)
         prepared.letters += letters
         prepared.received += len(letters)
         with self._recorder.catalog.begin() as connection:
@@ -213,9 +213,9 @@ def _reference(message: Message, *, last_chance: bool) -> str:
 def _chunked_files(config: QueueConfig, recorder: Recorder) -> ChunkedFiles | None:
     if config.chunk_stream is None or config.default_bucket is None:
         return None
+    client = kinesis_client(config.endpoint, config.region, config.timeout_seconds)
     return ChunkedFiles(
-        kinesis_client(config.endpoint, config.region, config.timeout_seconds),
-        config.chunk_stream,
+        StreamChunks(client, config.chunk_stream),
         recorder.buckets.bucket(config.default_bucket),
         config.chunked_prefix,
         config.chunked_max_bytes,

@@ -1,11 +1,12 @@
 """Chunked files: from the records of a stream back to one whole file in the landing bucket.
 
-The records are fetched by their sequence numbers, a page at a time, and stream through the codecs into the object, so
-memory holds one page and one chunk. Nothing stands under the key before everything was checked. The key follows from
-the file's identifier, so putting the same file together again changes nothing.
+The chunks stream through the codecs into the object, so memory holds what their reader does, and one chunk. Nothing
+stands under the key before everything was checked. The key follows from the file's identifier, so putting the same file
+together again changes nothing.
 
-Two-stage pipelines are those of the first chunked files: each chunk is compressed by the first codec, the results are
-joined in base64 by '|', that text is cut anywhere, and each part is compressed by the second codec.
+Each chunk is a stream of its codec's container by itself. Two-stage pipelines are those of the first chunked files:
+each chunk is compressed by the first codec, the results are joined in base64 by '|', that text is cut anywhere, and
+each part is compressed by the second codec.
 """
 
 from __future__ import annotations
@@ -15,141 +16,118 @@ import binascii
 import hashlib
 from typing import TYPE_CHECKING
 
-from des_platform.codecs import CorruptStream, OutputTooLarge, decompress, get_codec
+from des_platform.codecs import CorruptStream, OutputTooLarge, UnknownCodec, decompress, get_codec
 from des_platform.objectstore import PreconditionFailed, digest_of
-from des_platform.sources.source import SourceUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from mypy_boto3_kinesis import KinesisClient
+    from collections.abc import Callable, Iterable, Iterator
 
     from des_platform.codecs import Codec
     from des_platform.objectstore import ObjectInfo, ObjectStore
     from des_platform.sources.messages.chunk_manifest import ChunkedFile
+    from des_platform.sources.streams.reading import ChunkReader
 
 _ALIASES = {"lzma": "xz"}  # what the first chunked files call the .xz container
 _DIVIDER = b"|"
-_PAGE_RECORDS = 100
-_EMPTY_PAGES = 10  # a stream may answer with empty pages before it comes to a record
 _MAX_PIECE_BYTES = 1 << 26  # a chunk is a record, of at most 10 MiB, before it is compressed a second time
 _TWO_STAGES = 2
-
-
-class ChunksMissing(Exception):
-    """The stream does not hold the chunks that a manifest names: not yet, or no longer."""
 
 
 class ChunkedFiles:
     """Puts chunked files together.
 
     Args:
-        client: of the stream's server.
-        stream: name of the stream that holds the chunks.
+        reader: of the chunks.
         store: the bucket in which the files are put together.
         prefix: start of their keys.
         max_bytes: largest file.
     """
 
-    def __init__(self, client: KinesisClient, stream: str, store: ObjectStore, prefix: str, max_bytes: int) -> None:
+    def __init__(self, reader: ChunkReader, store: ObjectStore, prefix: str, max_bytes: int) -> None:
         self.bucket = store.bucket
-        self._client = client
-        self._stream = stream
+        self._reader = reader
         self._store = store
         self._prefix = prefix
         self._max_bytes = max_bytes
 
-    def restore(self, file: ChunkedFile) -> ObjectInfo:
+    def restore(self, file: ChunkedFile, told: Callable[[int, int], None] | None = None) -> ObjectInfo:
         """Put a file together, or find it where it was put together before.
+
+        Args:
+            file: what its manifest says.
+            told: called with the number of bytes of each chunk and of the original so far, before the chunk is undone;
+                what it raises ends the work, and nothing stands under the key.
 
         Returns:
             The object.
 
         Raises:
-            ChunksMissing: the stream does not hold every chunk.
+            ChunksMissing: there is not every chunk.
             InvalidKey: the object store cannot take the file's name.
             UnknownCodec: the pipeline names a codec that there is not.
-            CorruptStream: chunks, sizes or the SHA-256 are not what the manifest says, or too large.
+            CorruptStream: chunks, sizes or a checksum are not what the manifest says, or too large.
             SourceUnavailable: the stream cannot be reached.
         """
         key = f"{self._prefix}{file.id}/{file.file_name}"
         try:
-            self._store.put(key, self._original(file), if_absent=True)
-        except PreconditionFailed:
-            fresh, there = digest_of(self._original(file)), self._store.digest(key)
-            if (fresh.size, fresh.sha256) != (there.size, there.sha256):
-                raise CorruptStream(
-                    f"{self._store.bucket}/{key} is another file already: identifiers must be unique"
-                ) from None
+            self._put(key, file, told or _nobody)
+        except (CorruptStream, UnknownCodec) as error:
+            raise type(error)(f"{file.file_name}: {error}") from error
         return self._store.head(key)
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self._reader.close()
 
-    def _original(self, file: ChunkedFile) -> Iterator[bytes]:
+    def _put(self, key: str, file: ChunkedFile, told: Callable[[int, int], None]) -> None:
+        try:
+            self._store.put(key, self._original(file, told), if_absent=True)
+        except PreconditionFailed:
+            fresh, there = digest_of(self._original(file, told)), self._store.digest(key)
+            if (fresh.size, fresh.sha256) != (there.size, there.sha256):
+                raise CorruptStream(
+                    f"{self._store.bucket}/{key} is another file already: identifiers must be unique"
+                ) from None
+
+    def _original(self, file: ChunkedFile, told: Callable[[int, int], None]) -> Iterator[bytes]:
         """The original's bytes; raises at the end at the latest if they are not what the manifest says."""
         size, digest = 0, hashlib.sha256()
-        for piece in undo(file.pipeline, self._chunks(file), max_bytes=self._max_bytes):
+
+        def chunks() -> Iterator[bytes]:
+            for chunk in self._chunks(file):
+                told(len(chunk), size)
+                yield chunk
+
+        for piece in undo(file.pipeline, chunks(), max_bytes=self._max_bytes):
             size += len(piece)
             digest.update(piece)
             yield piece
         if file.size is not None and size != file.size:
-            raise CorruptStream(f"{file.file_name} has {size} bytes, its manifest says {file.size}")
+            raise CorruptStream(f"it has {size} bytes, its manifest says {file.size}")
         if file.sha256 is not None and digest.hexdigest() != file.sha256:
-            raise CorruptStream(
-                f"{file.file_name} has the SHA-256 {digest.hexdigest()}, its manifest says {file.sha256}"
-            )
+            raise CorruptStream(f"it has the SHA-256 {digest.hexdigest()}, its manifest says {file.sha256}")
 
     def _chunks(self, file: ChunkedFile) -> Iterator[bytes]:
+        """The chunks, each checked before anybody decompresses it."""
+        import xxhash
+
         size = 0
-        for number, data in self._records(file):
+        for index, (number, data) in enumerate(self._reader.chunks(file)):
             size += len(data)
             if file.chunk_bytes is not None and size > file.chunk_bytes:
                 raise CorruptStream(f"the chunks up to {number} have {size} bytes, all should have {file.chunk_bytes}")
+            if file.checksums is not None and (found := xxhash.xxh3_64_intdigest(data)) != file.checksums[index]:
+                raise CorruptStream(
+                    f"chunk {index} (record {number}) has the checksum {found:016x}, its manifest says "
+                    f"{file.checksums[index]:016x}"
+                )
             yield data
         if file.chunk_bytes is not None and size != file.chunk_bytes:
             raise CorruptStream(f"the chunks have {size} bytes, their manifest says {file.chunk_bytes}")
 
-    def _records(self, file: ChunkedFile) -> Iterator[tuple[int, bytes]]:
-        """The named records. Each page begins with the next of them: what lies between them is hardly read."""
-        left = list(reversed(file.sequence_numbers))
-        while left:
-            page = self._page(file.shard_id, left[-1])
-            if not page or page[0][0] != left[-1]:
-                raise ChunksMissing(
-                    f"{self._stream}/{file.shard_id} does not hold record {left[-1]} of {file.file_name}: "
-                    "it is not there yet, its retention has passed, or the queue names another stream"
-                )
-            for number, data in page:
-                if left and number == left[-1]:
-                    left.pop()
-                    yield number, data
 
-    def _page(self, shard: str, number: int) -> list[tuple[int, bytes]]:
-        """The first records from a sequence number on; none if there are none."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        faults = self._client.exceptions
-        try:
-            iterator = self._client.get_shard_iterator(
-                StreamName=self._stream,
-                ShardId=shard,
-                ShardIteratorType="AT_SEQUENCE_NUMBER",
-                StartingSequenceNumber=str(number),
-            )["ShardIterator"]
-            for _ in range(_EMPTY_PAGES):
-                answer = self._client.get_records(ShardIterator=iterator, Limit=_PAGE_RECORDS)
-                if answer["Records"]:
-                    return [(int(record["SequenceNumber"]), record["Data"]) for record in answer["Records"]]
-                if not answer.get("NextShardIterator") or not answer.get("MillisBehindLatest"):
-                    break
-                iterator = answer["NextShardIterator"]
-        except (faults.ResourceNotFoundException, faults.InvalidArgumentException) as error:
-            raise ChunksMissing(f"{self._stream}/{shard} cannot be read at record {number}: {error}") from None
-        except (BotoCoreError, ClientError) as error:
-            raise SourceUnavailable(f"the stream {self._stream} cannot be read: {error}") from error
-        return []
+def _nobody(_chunk_bytes: int, _original_bytes: int) -> None:
+    """Nobody is told."""
 
 
 def undo(pipeline: Iterable[str], chunks: Iterable[bytes], *, max_bytes: int) -> Iterator[bytes]:
@@ -166,16 +144,15 @@ def undo(pipeline: Iterable[str], chunks: Iterable[bytes], *, max_bytes: int) ->
     """
     codecs = [get_codec(_ALIASES.get(name.lower(), name.lower())) for name in pipeline]
     if len(codecs) == 1:
-        yield from decompress(codecs[0], chunks, max_size=max_bytes)
-        return
-    if len(codecs) != _TWO_STAGES:
+        pieces: Iterable[bytes] = chunks
+    elif len(codecs) == _TWO_STAGES:
+        # Base64 makes four bytes of three; what does not compress grows a little, never by half.
+        pieces = _pieces(decompress(codecs[1], chunks, max_size=2 * max_bytes + _MAX_PIECE_BYTES))
+    else:
         raise CorruptStream(f"a pipeline of {len(codecs)} codecs ({' + '.join(pipeline)}): there are one or two")
-    first, second = codecs
-    # Base64 makes four bytes of three; what does not compress grows a little, never by half.
-    text = decompress(second, chunks, max_size=2 * max_bytes + _MAX_PIECE_BYTES)
     left = max_bytes
-    for piece in _pieces(text):
-        for original in _limited(first, piece, left, max_bytes):
+    for piece in pieces:
+        for original in _limited(codecs[0], piece, left, max_bytes):
             left -= len(original)
             yield original
 
@@ -184,7 +161,10 @@ def _limited(codec: Codec, piece: bytes, left: int, max_bytes: int) -> Iterator[
     try:
         yield from decompress(codec, (piece,), max_size=left)
     except OutputTooLarge:
-        raise OutputTooLarge(f"{codec.name}: more than the {max_bytes} bytes of chunked_max_bytes came out") from None
+        raise OutputTooLarge(
+            f"{codec.name}: more than the {max_bytes} bytes came out that are the most here: chunked_max_bytes of a "
+            "queue, max_bytes of a stream job"
+        ) from None
 
 
 def _pieces(text: Iterable[bytes]) -> Iterator[bytes]:

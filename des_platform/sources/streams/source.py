@@ -18,17 +18,15 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import TYPE_CHECKING, Any, Literal
 
 from des_platform.catalog import checkpoints, leases
-from des_platform.settings import BucketName
+from des_platform.settings import BucketName  # noqa: TC001 - the model needs it
 from des_platform.sources.source import DrainReport, SourceUnavailable
-from des_platform.sources.variables import SourceName
+from des_platform.sources.streams.kinesis import StreamAddress, kinesis_client
+from des_platform.sources.variables import SourceName  # noqa: TC001 - the model needs it
 
 if TYPE_CHECKING:
-    from mypy_boto3_kinesis import KinesisClient
     from mypy_boto3_kinesis.type_defs import ShardTypeDef
 
     from des_platform.catalog.leases import Lease
@@ -42,28 +40,18 @@ _SINCE = "since:"
 _log = logging.getLogger(__name__)
 
 
-class StreamConfig(BaseModel):
+class StreamConfig(StreamAddress):
     """One stream of the sources file.
 
     Attributes:
         name: what metrics, dead letters and commands call it; its checkpoints stand under it.
-        stream: the stream's name.
-        endpoint: base URL of a Kinesis-compatible server; empty for AWS.
-        region: AWS region.
         default_bucket: bucket of messages that name a file only; empty where there are none.
         start: where the first reading of the stream begins: at its oldest record, or with what arrives from then on.
-        timeout_seconds: how long the server may take to answer.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     name: SourceName
-    stream: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
-    endpoint: str = ""
-    region: str = "us-east-1"
     default_bucket: BucketName | None = None
     start: Literal["trim_horizon", "latest"] = "trim_horizon"
-    timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
 
 
 @dataclass(slots=True)
@@ -254,26 +242,3 @@ class StreamSource:
 def _ends(shard: ShardTypeDef) -> bool:
     """Whether a shard takes no more records: it was split or merged."""
     return "EndingSequenceNumber" in shard["SequenceNumberRange"]
-
-
-def kinesis_client(endpoint: str, region: str, timeout_seconds: float) -> KinesisClient:
-    """A client of Kinesis or of a server that speaks its protocol.
-
-    Args:
-        endpoint: base URL of the server; empty for AWS.
-        region: AWS region.
-        timeout_seconds: how long the server may take to answer.
-    """
-    import boto3
-    from botocore.config import Config
-
-    return boto3.client(
-        "kinesis",
-        region_name=region,
-        endpoint_url=endpoint or None,
-        config=Config(
-            retries={"mode": "standard", "max_attempts": 5},
-            connect_timeout=min(5.0, timeout_seconds),
-            read_timeout=timeout_seconds,
-        ),
-    )

@@ -36,6 +36,7 @@ def hub(
     platform: Platform, server: DataHubServer, database: psycopg.Connection[Any], postgres_address: PostgresAddress
 ) -> DataHub:
     create_table(database)
+    server.database = postgres_address.url()
     return DataHub(platform, server, database, postgres_address)
 
 
@@ -44,4 +45,5 @@ def s3_hub(
     s3_platform: Platform, server: DataHubServer, database: psycopg.Connection[Any], postgres_address: PostgresAddress
 ) -> DataHub:
     create_table(database)
+    server.database = postgres_address.url()
     return DataHub(s3_platform, server, database, postgres_address)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from des_platform.cli.datahub import app
+from des_platform.cli.datahub.app import app
 from des_platform.settings import ConfigurationError
 from des_platform_tests.datahub_server import KEY
 from des_platform_tests.sources.datahub.support import NOON, SIZE, DataHub, write_sources

@@ -17,10 +17,11 @@ from des_platform.sources.messages.chunk_manifest import chunk_manifest
 from des_platform.sources.queues import source as drain_module
 from des_platform.sources.queues.queue import Outgoing
 from des_platform.sources.source import SourceUnavailable
-from des_platform.sources.streams.sink import CHUNK_BYTES, StreamSink, partition_key
-from des_platform.sources.streams.source import StreamConfig
+from des_platform.sources.streams.cutting import CHUNK_BYTES
+from des_platform.sources.streams.writing import partition_key
 from des_platform_tests.platform import DAY, LANDING
 from des_platform_tests.sources.conftest import open_post
+from des_platform_tests.sources.streams.support import send_file
 from des_platform_tests.sources.support import letters, pending
 
 if TYPE_CHECKING:
@@ -54,11 +55,6 @@ def manifests(queue_config: QueueConfig, kinesis: Any, moto_endpoint: str) -> Qu
 @pytest.fixture
 def chunked(platform: Platform, manifests: QueueConfig) -> Post:
     return open_post(platform, manifests)
-
-
-@pytest.fixture
-def sink(moto_endpoint: str) -> StreamSink:
-    return StreamSink(StreamConfig(name="chunks", stream="chunks", endpoint=moto_endpoint))
 
 
 def text(size: int, seed: int = 1) -> bytes:
@@ -99,12 +95,12 @@ def landed(post: Post, manifest: dict[str, Any]) -> bytes:
     ("size", "codec"), [(0, "zstd"), (1, "bz2"), (CHUNK_BYTES, "xz"), (3 * CHUNK_BYTES + 7, "zstd"), (5, "store")]
 )
 def test_a_file_that_was_put_in_chunks_lands_whole_and_is_recorded(
-    chunked: Post, sink: StreamSink, size: int, codec: str
+    chunked: Post, kinesis: Any, size: int, codec: str
 ) -> None:
     content = text(size + 1)[:size]
     pieces = [content[start : start + 50_000] for start in range(0, size, 50_000)]
 
-    file = sink.put_file("prices.csv", pieces, chunked.queue, codec=codec)
+    file = send_file(kinesis, "prices.csv", pieces, chunked.queue, codec=codec)
     report = chunked.source().drain(seconds=30)
 
     assert len(file.sequence_numbers) == max(1, -(-size // CHUNK_BYTES))
@@ -116,11 +112,11 @@ def test_a_file_that_was_put_in_chunks_lands_whole_and_is_recorded(
 
 
 def test_on_s3_a_file_is_put_together_once_however_often_it_is_announced(
-    s3_platform: Platform, manifests: QueueConfig, sink: StreamSink
+    s3_platform: Platform, manifests: QueueConfig, kinesis: Any
 ) -> None:
     post = open_post(s3_platform, manifests)
     content = text(9 << 20)  # more than one part of an upload
-    file = sink.put_file("a.txt", [content], post.queue)
+    file = send_file(kinesis, "a.txt", [content], post.queue)
     post.queue.send([Outgoing(chunk_manifest(file), file.shard_id, "sent again")])
 
     report = post.source().drain(seconds=30)

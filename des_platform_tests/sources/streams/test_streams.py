@@ -11,10 +11,14 @@ import sqlalchemy as sa
 
 from des_platform.catalog import checkpoints, leases, partitions
 from des_platform.catalog.tables import leases as leases_table
+from des_platform.codecs import get_codec
 from des_platform.sources.recording import Prepared, Recorder
 from des_platform.sources.source import SourceUnavailable
-from des_platform.sources.streams.sink import MOST_BYTES, MOST_RECORDS, RecordsRefused, ShardChanged, StreamSink
+from des_platform.sources.streams.compressing import ShardChanged, compress_file
+from des_platform.sources.streams.cutting import CHUNK_BYTES
+from des_platform.sources.streams.sink import MOST_BYTES, MOST_RECORDS, RecordsRefused, StreamSink
 from des_platform.sources.streams.source import StreamConfig, StreamSource
+from des_platform.sources.streams.writing import Original, StreamWriter
 from des_platform_tests.platform import DAY
 from des_platform_tests.sources.support import Post, announce, letters, pending
 
@@ -362,10 +366,9 @@ def many_records(number: int) -> Iterable[tuple[str, bytes]]:
     return ((f"key {index}", b"data") for index in range(number))
 
 
-def test_a_file_whose_chunks_came_to_lie_in_two_shards_is_not_announced(sink: StreamSink, post: Post) -> None:
-    sink._client = FlakySink()  # type: ignore[assignment]
+def test_a_file_whose_chunks_came_to_lie_in_two_shards_is_not_announced() -> None:
+    original = Original("id", "a.txt", "v1", 1 << 20)
+    writer = StreamWriter(FlakySink(), "clicks")  # type: ignore[arg-type]
 
     with pytest.raises(ShardChanged, match="put it again"):
-        sink.put_file("a.txt", [bytes(1 << 20)], post.queue)
-
-    assert post.queue.waiting() == 0
+        compress_file(original, [bytes(1 << 20)], writer, get_codec("zstd"), chunk_bytes=CHUNK_BYTES)
