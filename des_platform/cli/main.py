@@ -10,14 +10,21 @@ import sys
 import typer
 
 from des_platform.cli.archive.app import app as archive
-from des_platform.cli.datahub import app as datahub
+from des_platform.cli.cleanup import app as cleanup
+from des_platform.cli.codecs import app as codecs
+from des_platform.cli.compress import compress
+from des_platform.cli.datahub.app import app as datahub
 from des_platform.cli.dead_letters import app as dead_letters
+from des_platform.cli.decompress import decompress
 from des_platform.cli.demo.command import demo
 from des_platform.cli.drain import drain
 from des_platform.cli.generate import generate
 from des_platform.cli.get import get
 from des_platform.cli.mark import mark
 from des_platform.cli.metrics import metrics
+from des_platform.cli.report import app as report
+from des_platform.cli.stream import app as stream
+from des_platform.cli.transfers import check, download, months, upload
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(demo)
@@ -26,9 +33,19 @@ app.command()(generate)
 app.command()(drain)
 app.command()(mark)
 app.command()(metrics)
+app.command()(compress)
+app.command()(decompress)
+app.command()(upload)
+app.command()(download)
+app.command()(check)
+app.command()(months)
 app.add_typer(dead_letters, name="dead-letters")
+app.add_typer(cleanup, name="cleanup")
 app.add_typer(datahub, name="datahub")
 app.add_typer(archive, name="archive")
+app.add_typer(codecs, name="codecs")
+app.add_typer(report, name="report")
+app.add_typer(stream, name="stream")
 
 
 @app.callback()
@@ -56,6 +73,7 @@ def _mendable() -> tuple[type[Exception], ...]:
         IntegrityError,
         ObjectNotFound,
         PreconditionFailed,
+        SourceChanged,
         StoreUnavailable,
         UnsupportedByStore,
     )
@@ -63,4 +81,5 @@ def _mendable() -> tuple[type[Exception], ...]:
     from des_platform.sources.source import SourceUnavailable
 
     damage = (CorruptArchive, CorruptStream, IntegrityError, ObjectNotFound, PreconditionFailed, UnsupportedVersion)
-    return (ConfigurationError, DemoError, SourceUnavailable, StoreUnavailable, UnsupportedByStore, *damage)
+    store = (SourceChanged, StoreUnavailable, UnsupportedByStore)
+    return (ConfigurationError, DemoError, SourceUnavailable, *store, *damage)

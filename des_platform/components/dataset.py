@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Self
 import dagster as dg
 
 from des_platform.catalog.dataset import Dataset as DatasetDefinition
+from des_platform.defs.cleanup.assets import originals_removed
+from des_platform.defs.cleanup.checks import originals_removed_checks
+from des_platform.defs.cleanup.sensors import cleanup_sensor
 from des_platform.defs.compression.assets import compressed_objects
 from des_platform.defs.compression.checks import compressed_objects_checks
 from des_platform.defs.lake.assets import table_asset
@@ -58,11 +61,23 @@ def dataset_definitions(dataset: DatasetDefinition) -> dg.Definitions:
     shards = des_shards(dataset)
     ingest = dg.define_asset_job(f"{dataset.name}_ingest", _selection(by_day))
     pack = dg.define_asset_job(f"{dataset.name}_pack", _selection([shards]))
-    return dg.Definitions(
+    definitions = dg.Definitions(
         assets=[*by_day, shards],
         asset_checks=[*checks, *des_shards_checks(dataset)],
         jobs=[ingest, pack],
         sensors=[catalog_sensor(dataset, ingest, pack)],
+    )
+    return definitions if dataset.originals_after_days is None else dg.Definitions.merge(definitions, _cleanup(dataset))
+
+
+def _cleanup(dataset: DatasetDefinition) -> dg.Definitions:
+    removed = originals_removed(dataset)
+    cleanup = dg.define_asset_job(f"{dataset.name}_cleanup", _selection([removed]))
+    return dg.Definitions(
+        assets=[removed],
+        asset_checks=originals_removed_checks(dataset),
+        jobs=[cleanup],
+        sensors=[cleanup_sensor(dataset, cleanup)],
     )
 
 

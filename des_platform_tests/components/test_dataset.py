@@ -104,7 +104,7 @@ def test_ten_lines_of_yaml_are_a_dataset_that_runs(project: Path, platform: Plat
         ("small_bytes", "lots", "valid integer"),
         ("shard_bits", "9", "less than or equal to 8"),
         ("archive_version", "3", "1 or 2"),
-        ("profile", "boiling", "'hot', 'warm', 'cold' or 'compatible'"),
+        ("profile", "boiling", "'hot', 'warm', 'cold', 'compatible' or 'archive'"),
     ],
 )
 def test_mistake_in_a_defs_yaml_names_file_and_field(project: Path, attribute: str, value: str, said: str) -> None:

@@ -96,7 +96,7 @@ def by_store(platform: Platform, shown: Shown) -> None:
     assert compressed["compression_ratio"] == pytest.approx(len(LARGE) / big.size, abs=0.001)
     assert (compressed["left_to_shards"], compressed["kept_as_they_are"], compressed["failed"]) == (1, 0, 0)
     assert big.key.startswith(compressed["dagster/uri"].removeprefix(own.url + "/"))
-    assert cells(compressed["codecs"])[1][:2] == ["zstd", "1"]
+    assert cells(compressed["codecs"])[1][0].startswith("zstd-")
 
     assert (table["files"], table["bytes_in"], table["rejected_rows"]) == (2, size, 0)
     assert table["dagster/row_count"] == table["dagster/partition_row_count"] == 502

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -132,12 +133,17 @@ def _with_ui(stack: Stack, catalog: Catalog, feeder: _Feeder, fed: Fed, progress
     from des_platform.cli.demo.costs import costs
     from des_platform.cli.demo.once import close_unfinished_runs
     from des_platform.cli.demo.progress import look
+    from des_platform.cli.demo.reports import report_pages
     from des_platform.cli.demo.ui import dagster_ui
 
     with dg.DagsterInstance.get() as instance:
         close_unfinished_runs(instance)
-    with dagster_ui(stack.state, port) as url:
-        progress.say(f"\nThe platform runs at {url}  (Ctrl-C ends all of it; {stack.state} keeps its state)\n")
+    with ExitStack() as opened:
+        reports = opened.enter_context(report_pages(stack.settings, min(port + 1, 65535)))
+        stack.tell({"DES_REPORTS_URL": reports})
+        url = opened.enter_context(dagster_ui(stack.state, port))
+        progress.say(f"\nThe platform runs at {url}  (Ctrl-C ends all of it; {stack.state} keeps its state)")
+        progress.say(f"What compression makes of each day: {reports}\n")
         feeder.start()
         told = 0
         while True:

@@ -22,6 +22,7 @@ from des_platform.objectstore import Buckets
 from des_platform.settings import load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
     from des_platform.settings import Settings
@@ -45,6 +46,7 @@ class Stack:
         self._postgres = EmbeddedPostgres(self.state)
         self._queue = QueueServer(self.state)
         self._open = ExitStack()
+        self._told: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         with ExitStack() as opening:
@@ -61,6 +63,12 @@ class Stack:
                 self._queue.check()
         finally:
             self._open.close()
+
+    def tell(self, environment: Mapping[str, str]) -> None:
+        """Add variables to what children and other `des` commands find."""
+        self._told |= environment
+        os.environ.update(environment)
+        replace_private(self.state / ENVIRONMENT_FILE, json.dumps(self._told))
 
     def _start(self, opening: ExitStack) -> None:
         for folder in ("store", "scratch", "dagster"):
@@ -86,8 +94,7 @@ class Stack:
             "DAGSTER_EVENT_BATCH_SIZE": "1000",
             "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS": "1",
         }
-        os.environ.update(environment)
-        replace_private(self.state / ENVIRONMENT_FILE, json.dumps(environment))
+        self.tell(environment)
         opening.callback((self.state / ENVIRONMENT_FILE).unlink, missing_ok=True)
         shutil.copyfile(instance_file("dagster.yaml"), self.state / "dagster" / "dagster.yaml")
         self.settings = load_settings()

@@ -1,7 +1,8 @@
 """`<dataset>/compressed_objects`: each large file of a day as a compressed object of its own.
 
 Bucket: `archives/<dataset>/<day>/_bigFiles/<name>`, in the standard container of the codec that the file's own sample
-chose.
+chose, and its index beside it where it has several frames; `reports/<dataset>/<day>.html`, which tells what became of
+the day.
 
 Idempotence: only files without a proven object are compressed, under keys that follow from their names, with the same
 bytes each time. Small files are left to the shards; a file that does not shrink is kept as it is, and says so.
@@ -12,6 +13,7 @@ import dagster as dg
 from des_platform.catalog import files
 from des_platform.catalog.dataset import Dataset
 from des_platform.compression.compress import compress_day
+from des_platform.defs.compression.day_report import write_day_report
 from des_platform.defs.partitions import day_of, days
 from des_platform.defs.reporting import numbers, report, stopwatch, table
 from des_platform.defs.resources import PlatformResource
@@ -66,6 +68,7 @@ def compressed_objects(dataset: Dataset) -> dg.AssetsDefinition:
                     "new_small_files": done.small,
                     "dagster/uri": platform.buckets.own.uri(f"archives/{dataset.name}/{day}/_bigFiles"),
                     "codecs": table(header, choices),
+                    "report": write_day_report(platform, dataset, day),
                 },
             )
         return dg.MaterializeResult()

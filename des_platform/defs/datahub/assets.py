@@ -48,7 +48,7 @@ def datahub_asset(config: DataHubConfig) -> dg.AssetsDefinition:
             datasets = partitions.known_datasets(connection)
         for key in context.partition_keys:
             month = day_of(key)
-            with stopwatch() as watch, _final_errors():
+            with stopwatch() as watch, final_errors():
                 done = DataHubSource(config, platform.recorder(datasets)).take(month.year, month.month)
             facts = numbers(files=done.taken, bytes_in=done.bytes, bytes_out=done.bytes, watch=watch)
             report(context, key, facts | _facts(platform, config, done))
@@ -58,7 +58,7 @@ def datahub_asset(config: DataHubConfig) -> dg.AssetsDefinition:
 
 
 @contextmanager
-def _final_errors() -> Iterator[None]:
+def final_errors() -> Iterator[None]:
     """What only a person can mend fails the run at once: a refused key must not be offered again and again."""
     try:
         yield

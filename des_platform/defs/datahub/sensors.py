@@ -16,9 +16,9 @@ from des_platform.sources.datahub.config import DataHubConfig
 from des_platform.sources.datahub.source import DataHubSource, WaitingMonth
 
 MONTHS_IN_FLIGHT = 3
-_DATAHUB = "des/datahub"
-_MONTH = "des/month"
-_PAUSE_SECONDS = 120  # after the first failure of a month
+DATAHUB_TAG = "des/datahub"
+MONTH_TAG = "des/month"
+PAUSE_SECONDS = 120  # after the first failure of a month
 
 
 def datahub_sensor(config: DataHubConfig) -> dg.SensorDefinition:
@@ -36,7 +36,7 @@ def datahub_sensor(config: DataHubConfig) -> dg.SensorDefinition:
         with platform.catalog.begin() as connection:
             partitions.register_datasets(connection, datasets)
         waiting = DataHubSource(config, platform.recorder(datasets)).waiting()
-        busy = in_flight(context.instance, {_DATAHUB: config.name}, _MONTH)
+        busy = in_flight(context.instance, {DATAHUB_TAG: config.name}, MONTH_TAG)
         requests: list[dg.RunRequest] = []
         for month in waiting:
             if len(busy) >= MONTHS_IN_FLIGHT:
@@ -44,7 +44,7 @@ def datahub_sensor(config: DataHubConfig) -> dg.SensorDefinition:
             if month.first.isoformat() in busy:
                 continue
             batch = f"{config.name}:{month.first:%Y-%m}:{month.batch}"
-            attempt = next_attempt(context.instance, batch, pause_seconds=_PAUSE_SECONDS)
+            attempt = next_attempt(context.instance, batch, pause_seconds=PAUSE_SECONDS)
             if attempt is not None:
                 busy.add(month.first.isoformat())
                 requests.append(_request(config, month, batch, attempt))
@@ -60,5 +60,5 @@ def datahub_sensor(config: DataHubConfig) -> dg.SensorDefinition:
 
 def _request(config: DataHubConfig, month: WaitingMonth, batch: str, attempt: int) -> dg.RunRequest:
     key = month.first.isoformat()
-    tags = {_DATAHUB: config.name, _MONTH: key, BATCH_TAG: batch}
+    tags = {DATAHUB_TAG: config.name, MONTH_TAG: key, BATCH_TAG: batch}
     return dg.RunRequest(run_key=f"{batch}:{attempt}", partition_key=key, tags=tags)

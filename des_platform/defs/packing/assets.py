@@ -1,7 +1,7 @@
 """`<dataset>/des_shards`: one immutable archive per day and shard; any of its files is one range request away.
 
 Bucket: `archives/<dataset>/<day>/<shard>.<digest>.des`. Small files are inside, large ones are external entries that
-point at their objects.
+point at their objects. The day's page in `reports/` is written anew.
 
 `bytes_inside` are the small files' own bytes; `ratio_inside` says how many of them each byte of the archive holds, its
 index and its SQL catalogue included.
@@ -13,6 +13,7 @@ holds every file already is left alone, unless its object is lost: then it is bu
 import dagster as dg
 
 from des_platform.catalog.dataset import Dataset
+from des_platform.defs.compression.day_report import write_day_report
 from des_platform.defs.partitions import day_and_shard_of, days_and_shards
 from des_platform.defs.reporting import numbers, report, stopwatch
 from des_platform.defs.resources import PlatformResource
@@ -62,6 +63,8 @@ def des_shards(dataset: Dataset) -> dg.AssetsDefinition:
                     "sha256": container.sha256,
                 }
             report(context, key, facts)
+        for day in sorted({day_and_shard_of(key)[0] for key in context.partition_keys}):
+            write_day_report(platform, dataset, day)
         return dg.MaterializeResult()
 
     return asset

@@ -10,11 +10,13 @@ from functools import partial
 import dagster as dg
 
 from des_platform.defs.datahub.assets import datahub_asset
+from des_platform.defs.datahub.compressing import datahub_compression
 from des_platform.defs.datahub.sensors import datahub_sensor
 from des_platform.defs.resources import PlatformResource
 from des_platform.defs.sources.marker_sensor import marker_sensor
 from des_platform.defs.sources.source_sensor import source_asset, source_sensor
 from des_platform.defs.stage import INBOX
+from des_platform.defs.streams.sensors import restored_files, stream_definitions
 from des_platform.settings import load_settings
 from des_platform.sources.config import Sources, load_sources
 from des_platform.sources.opening import SourceConfig, kind_of, open_source
@@ -37,13 +39,14 @@ def source_definitions(sources: Sources) -> dg.Definitions:
         INBOX,
         group_name="sources",
         kinds={"postgres"},
-        deps=[*(spec.key for spec in specs), *(asset.key for asset in datahubs)],
+        deps=[*(spec.key for spec in specs), *(asset.key for asset in datahubs), *restored_files(sources.stream_jobs)],
         description="Every file that any source told of, once, until its partition's run takes it.",
     )
-    return dg.Definitions(
+    own = dg.Definitions(
         assets=[*specs, inbox, *datahubs],
         sensors=[*_drains(drained), *map(datahub_sensor, sources.datahubs), *map(marker_sensor, sources.marked())],
     )
+    return dg.Definitions.merge(own, stream_definitions(sources.stream_jobs), datahub_compression(sources.datahubs))
 
 
 def _drains(drained: list[SourceConfig]) -> Iterator[dg.SensorDefinition]:

@@ -1,16 +1,22 @@
-"""`des datahub`: files of a DataHub, a month at a time."""
+"""`des datahub fetch`: files of a DataHub into the platform, a month at a time."""
 
 from __future__ import annotations
 
 import json
 import logging
-import sys
-from datetime import UTC, datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from des_platform.cli.datahub.arguments import (
+    BatchSize,
+    LogLevel,
+    MonthNumber,
+    SizeThreshold,
+    Year,
+    check_year,
+    log_to_stderr,
+)
 from des_platform.cli.demo.state import demo_environment
 from des_platform.settings import ConfigurationError, load_settings
 
@@ -18,37 +24,17 @@ if TYPE_CHECKING:
     from des_platform.sources.datahub.config import DataHubConfig
     from des_platform.sources.datahub.report import TakeReport
 
-app = typer.Typer(no_args_is_help=True, help="Files of a DataHub, a month at a time.")
-
-_FIRST_YEAR = 2000
-_MONTHS = 12
 _SHOW_EVERY = 5  # batches
-_LOG_FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
 
 
-class LogLevel(StrEnum):
-    """How much is logged."""
-
-    DEBUG = "DEBUG"
-    INFO = "INFO"
-    WARNING = "WARNING"
-    ERROR = "ERROR"
-
-
-@app.callback()
-def _group() -> None:
-    """Take files from the DataHubs of the sources file."""
-
-
-@app.command()
 def fetch(
     name: Annotated[str, typer.Argument(help="name of the DataHub in the sources file")],
-    month: Annotated[int, typer.Argument(help="month of the uploads, UTC", min=1, max=_MONTHS)],
-    year: Annotated[int, typer.Argument(help="year of the uploads, from 2000 to this one", min=_FIRST_YEAR)],
+    month: MonthNumber,
+    year: Year,
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="count the files and their bytes; take none")] = False,
-    batch_size: Annotated[int | None, typer.Option(help="rows read from the table at once", min=1, max=10_000)] = None,
-    size_threshold: Annotated[int | None, typer.Option(help="only files larger than this many bytes", min=0)] = None,
+    batch_size: BatchSize = None,
+    size_threshold: SizeThreshold = None,
     log_level: Annotated[LogLevel, typer.Option(help="what is logged, on standard error")] = LogLevel.INFO,
 ) -> None:
     """Take the files of one month: those that are large enough, not compressed, and not taken before.
@@ -62,10 +48,8 @@ def fetch(
     from des_platform.sources.datahub.source import DataHubSource
     from des_platform.sources.recording import Recorder
 
-    logging.basicConfig(level=logging.WARNING, format=_LOG_FORMAT, stream=sys.stderr)
-    logging.getLogger("des_platform").setLevel(log_level.value)  # the platform's own words, not its libraries'
-    if year > datetime.now(UTC).year:
-        raise ConfigurationError(f"the year is {year}, expected {_FIRST_YEAR} to {datetime.now(UTC).year}")
+    log_to_stderr(log_level.value)
+    check_year(year)
     demo_environment()
     settings = load_settings()
     changes = {"batch_size": batch_size, "size_threshold": size_threshold}

@@ -1,0 +1,1 @@
+"""`des datahub`: files of a DataHub, a month at a time."""
