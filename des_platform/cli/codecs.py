@@ -30,6 +30,24 @@ def ls() -> None:
     problems.end()
 
 
+@app.command("sql")
+def sql(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="what the codec `records` has written")],
+) -> None:
+    """Print the DuckDB query that gives a file of records as a table, with the columns that follow from others."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from des_platform.codecs.records import table_query
+
+    with reporting():
+        try:
+            metadata = pq.read_metadata(file).metadata or {}
+            print(table_query(metadata, file))
+        except (OSError, pa.ArrowInvalid, KeyError) as error:
+            raise Unusable(f"{file} is no file of records: {error}") from error
+
+
 @app.command("calibrate")
 def calibrate(
     files: Annotated[

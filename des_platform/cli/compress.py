@@ -7,7 +7,7 @@ as it was and no new file is there. A file that does not shrink is left alone.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -122,8 +122,10 @@ def _request(
 
 
 def _compress(file: Path, wanted: str | None, request: _Request) -> None:
+    from des_platform.codecs import choose
+
     with Input(file) as original:
-        choice = request.chosen or _choice(original, request.profile)
+        choice = request.chosen or choose(_samples(original), request.profile, size=original.size)
         if choice.codec.name == "store" and wanted is None:
             print(f"{file}: left as it is: {choice.reason}")
             return
@@ -162,31 +164,29 @@ def _finish(original: Input, target: Path, done: _Done, request: _Request) -> No
         original.path.unlink()
 
 
-def _choice(original: Input, profile: Profile) -> Choice:
-    from des_platform.codecs import choose, sample_ranges
+def _samples(original: Input) -> list[bytes]:
+    from des_platform.codecs import sample_ranges
 
-    samples = [original.read(offset, length) for offset, length in sample_ranges(original.size)]
-    return choose(samples, profile, size=original.size)
+    return [original.read(offset, length) for offset, length in sample_ranges(original.size)]
 
 
 def _fitting(original: Input, output: Output, choice: Choice, request: _Request) -> _Done:
     """Compress by the choice, or by the best ordinary codec where `records` turns out not to suit."""
-    from des_platform.codecs import CorruptStream, NotRecords, Profile
+    from des_platform.codecs import CorruptStream, NotRecords, smaller_than_records, without_records
     from des_platform.objectstore import IntegrityError
 
     if choice.codec.name != "records" or request.chosen is not None:
         return _proven(original, output, choice, request.threads)
-    ordinary = _choice(original, Profile.COLD)
     try:
         done = _proven(original, output, choice, request.threads)
     except (NotRecords, CorruptStream, IntegrityError) as error:
-        why = str(error)
+        ordinary = without_records(_samples(original), size=original.size, why=str(error))
     else:
-        if done.size * ordinary.estimated_ratio <= original.size:
+        smaller = smaller_than_records(_samples(original), choice, size=original.size, left=done.size)
+        if smaller is None:
             return done
-        why = f"it gave {done.size} of {original.size} bytes"
+        ordinary = smaller
     output.clear()
-    ordinary = replace(ordinary, reason=f"{ordinary.reason}; records does not suit: {why}")
     return _proven(original, output, ordinary, request.threads)
 
 

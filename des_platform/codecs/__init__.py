@@ -8,7 +8,14 @@ of each. Nothing here does input or output.
 
 from __future__ import annotations
 
-from des_platform.codecs.choice import Choice, Profile, choose, sample_ranges
+from des_platform.codecs.choice import (
+    Choice,
+    Profile,
+    choose,
+    sample_ranges,
+    smaller_than_records,
+    without_records,
+)
 from des_platform.codecs.codec import Codec
 from des_platform.codecs.errors import BrokenCodec, CorruptStream, InvalidCodec, OutputTooLarge, UnknownCodec
 from des_platform.codecs.index import Frame, FrameIndex
@@ -52,4 +59,6 @@ __all__ = [
     "get_codec",
     "register",
     "sample_ranges",
+    "smaller_than_records",
+    "without_records",
 ]

@@ -9,12 +9,22 @@ is. An object of several frames has its index beside it.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING
 
 from des_platform.catalog.files import Copy, index_key
-from des_platform.codecs import Choice, CorruptStream, NotRecords, Profile, choose, compress, sample_ranges
+from des_platform.codecs import (
+    Choice,
+    CorruptStream,
+    NotRecords,
+    Profile,
+    choose,
+    compress,
+    sample_ranges,
+    smaller_than_records,
+    without_records,
+)
 from des_platform.files.reader import verified
 from des_platform.objectstore import IntegrityError
 
@@ -66,19 +76,18 @@ class Copier:
         choice = choose(samples, self.profile, size=file.size)
         if choice.codec.name != "records":
             return self._proven(file, choice, threads)
-        ordinary = choose(samples, Profile.COLD, size=file.size)
         try:
             with _RECORDS_AT_ONCE:
                 copy = self._proven(file, choice, threads)
         except (NotRecords, IntegrityError, CorruptStream) as error:
-            why = str(error)
+            ordinary = without_records(samples, size=file.size, why=str(error))
         else:
-            if copy.object_key and copy.stored_size * ordinary.estimated_ratio <= file.size:
+            smaller = smaller_than_records(samples, choice, size=file.size, left=copy.stored_size)
+            if smaller is None:
                 return copy
-            why = f"it gave {copy.stored_size} of {file.size} bytes"
+            ordinary = smaller
         self._remove(file)
-        reason = f"{ordinary.reason}; records does not suit: {why}"
-        return self._proven(file, replace(ordinary, reason=reason), threads)
+        return self._proven(file, ordinary, threads)
 
     def _proven(self, file: FileRow, choice: Choice, threads: int) -> Copy:
         if choice.codec.name == "store":
@@ -96,18 +105,19 @@ class Copier:
         if written.size >= file.size:
             self._remove(file)
             return self._kept(file, f"kept as it is: {choice.codec.name} gave {written.size} of {file.size} bytes")
-        indexed = len(compressed.index.frames) > 1
-        if indexed:
-            self.buckets.own.put(index_key(key), compressed.index.to_bytes())
+        index = compressed.index if len(compressed.index.frames) > 1 else None
+        if index is not None:
+            self.buckets.own.put(index_key(key), index.to_bytes())
         compressed_after = time.perf_counter()
-        _drain(verified(file, self.reader.object_content(self.buckets.own.bucket, key, choice.codec.name, file.size)))
+        own, codec = self.buckets.own.bucket, choice.codec.name
+        _drain(verified(file, self.reader.object_content(own, key, codec, file.size, index=index, threads=threads)))
         return Copy(
             object_key=key,
             stored_size=written.size,
             codec=choice.codec.name,
             codec_level=choice.codec.level,
             codec_reason=choice.reason,
-            indexed=indexed,
+            indexed=index is not None,
             compress_seconds=compressed_after - started,
             compress_cpu_seconds=compressed.cpu_seconds,
             prove_seconds=time.perf_counter() - compressed_after,

@@ -11,7 +11,8 @@ import pytest
 
 from des_platform.archive.v2 import verify as verify_module
 from des_platform_tests.archive.corpus import seeded
-from des_platform_tests.fuzz.archive import ACTIONS, Find, Fuzzer, check, corpus
+from des_platform_tests.fuzz.archive import ACTIONS, ArchiveFuzzer, check, corpus
+from des_platform_tests.fuzz.watching import Find
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,12 +22,12 @@ FOUND = sorted(Path(__file__).with_name("fuzz_corpus").glob("*.des"))
 
 
 @pytest.fixture(scope="module")
-def fuzzer() -> Fuzzer:
-    return Fuzzer(seed=0)
+def fuzzer() -> ArchiveFuzzer:
+    return ArchiveFuzzer(seed=0)
 
 
 @pytest.mark.parametrize("part", range(4))
-def test_nothing_but_what_is_documented_comes_of_broken_archives(fuzzer: Fuzzer, part: int) -> None:
+def test_nothing_but_what_is_documented_comes_of_broken_archives(fuzzer: ArchiveFuzzer, part: int) -> None:
     for number in range(part * CASES, (part + 1) * CASES):
         fuzzer.run(number)
 

@@ -10,7 +10,18 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from des_platform.codecs import Codec, NotRecords, Profile, choose, compress, decompress, get_codec, sample_ranges
+from des_platform.codecs import (
+    Codec,
+    NotRecords,
+    Profile,
+    choose,
+    compress,
+    decompress,
+    get_codec,
+    sample_ranges,
+    smaller_than_records,
+    without_records,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,16 +41,18 @@ def decide(source: Path, profile: Profile, leaves: Callable[[Codec], int]) -> Co
             that is `store`.
     """
     size, samples = source.stat().st_size, _samples(source)
-    codec = choose(samples, profile, size=size).codec
+    choice = choose(samples, profile, size=size)
+    codec = choice.codec
     if codec.name == "records":
-        ordinary = choose(samples, Profile.COLD, size=size)
         try:
             left = leaves(codec)
-        except NotRecords:
-            left = size
-        if left * ordinary.estimated_ratio <= size and left < size:
-            return codec
-        codec = ordinary.codec
+        except NotRecords as error:
+            codec = without_records(samples, size=size, why=str(error)).codec
+        else:
+            smaller = smaller_than_records(samples, choice, size=size, left=left)
+            if smaller is None:
+                return codec
+            codec = smaller.codec
     if codec.name != "store" and leaves(codec) < size:
         return codec
     return get_codec("store")

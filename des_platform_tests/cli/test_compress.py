@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import duckdb
 import pytest
 import zstandard
 from typer.testing import CliRunner
@@ -278,3 +279,14 @@ def test_a_program_that_is_interrupted_leaves_nothing() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 143
     assert names() == set()
+
+
+def test_a_file_of_records_tells_how_to_ask_it_for_its_table() -> None:
+    ok("compress", "lines.txt", "--profile", "archive", "-o", "it's.parquet")
+    query = ok("codecs", "sql", "it's.parquet").stdout
+    rows = duckdb.sql(query).fetchall()
+    assert [row[:2] for row in rows[:2]] == [(0, "sensor 0"), (1, "sensor 1")]
+    assert len(rows) == LINES.count(b"\n")
+    refused = run("codecs", "sql", "lines.txt")
+    assert refused.exit_code == 2
+    assert "lines.txt is no file of records" in refused.stderr

@@ -214,7 +214,7 @@ def test_a_file_that_fails_once_is_compressed_by_the_next_run(
 ) -> None:
     taken_in(platform)
 
-    def nothing(*_: object) -> Iterable[bytes]:
+    def nothing(*_: object, **__: object) -> Iterable[bytes]:
         return iter([b"something else"])
 
     with monkeypatch.context() as patched:

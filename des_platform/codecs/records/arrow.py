@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+    from des_platform.codecs.records.lines import Block
+
+_INLINE = 12  # bytes of a text that a view of it holds itself
+
 
 def numbers_to_arrow(
     numbers: NDArray[np.int64] | NDArray[np.int32], kind: pa.DataType, valid: NDArray[np.bool_] | None = None
@@ -77,6 +81,28 @@ def list_to_arrow(values: Sequence[Any], kind: pa.DataType) -> pa.Array[Any]:
     sizes = np.array([len(text) for text in texts], np.int64)
     array = joined_to_arrow(np.frombuffer(b"".join(texts), np.uint8), sizes)
     return pa.Array.from_buffers(kind, len(array), [bits_of(valid), *array.buffers()[1:]])
+
+
+def texts_to_arrow(
+    block: Block, starts: NDArray[np.int64], ends: NDArray[np.int64], valid: NDArray[np.bool_], *, binary: bool = False
+) -> pa.Array[Any]:
+    """Copy pieces of a block into an Arrow array of strings."""
+    import numpy as np
+    import pyarrow as pa
+
+    sizes = np.where(valid, ends - starts, 0).astype(np.uint64)
+    kept = np.array([(1 << 8 * count) - 1 for count in range(9)], np.uint64)
+    low, high = block.words[starts], block.words[starts + 8]
+    short = sizes <= _INLINE
+    low &= kept[np.where(short, np.minimum(sizes, 8), 4)]
+    high = np.where(short, high & kept[np.clip(sizes.astype(np.int64) - 8, 0, 4)], starts.astype(np.uint64))
+    views = np.empty((len(starts), 2), np.uint64)
+    shift = np.uint64(32)
+    views[:, 0] = sizes | low << shift
+    views[:, 1] = low >> shift | high << shift
+    buffers = [bits_of(valid), buffer_of(views), buffer_of(block.data)]
+    array = pa.Array.from_buffers(pa.binary_view(), len(starts), buffers).cast(pa.binary())
+    return array if binary else pa.Array.from_buffers(pa.string(), len(array), array.buffers())
 
 
 def constant(value: bytes) -> pa.Scalar[Any]:

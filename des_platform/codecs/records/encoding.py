@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import xxhash
 import zstandard
 
-from des_platform.codecs.records.arrow import beneath, numbers_of, numbers_to_arrow, valid_of
+from des_platform.codecs.records.arrow import beneath, numbers_of, numbers_to_arrow, texts_to_arrow, valid_of
 from des_platform.codecs.records.container import Sink
 from des_platform.codecs.records.dense import PREFIX, Dense, Numbers, look_up, rest_of
 from des_platform.codecs.records.encodings import Encoding, align, choose_encoding, choose_level, open_writer
 from des_platform.codecs.records.errors import NotRecords
-from des_platform.codecs.records.lines import BLOCK_BYTES, LEAST_BLOCK_BYTES, MAX_FIELDS, Block, blocks
+from des_platform.codecs.records.lines import BLOCK_BYTES, LEAST_BLOCK_BYTES, MAX_FIELDS, Block, blocks, not_utf8
 from des_platform.codecs.records.plan import Plan, make_plan, read_columns
 from des_platform.codecs.records.relations import find_relations
 from des_platform.codecs.records.sql import BLOCK, SQL_KEY, TEMPLATE, table_sql
-from des_platform.codecs.records.values import Values, texts_to_arrow, to_arrow
+from des_platform.codecs.records.values import Values, to_arrow
 
 if TYPE_CHECKING:
     from collections import deque
@@ -78,7 +78,7 @@ class _Encoder:
         """The columns of a block."""
         block = Block.of(text)
         spans, values, good = read_columns(self.plan, block)
-        if (wrong := _not_utf8(text, block)) is not None:
+        if (wrong := not_utf8(text, block)) is not None:
             good &= ~wrong
         return _Read(block, spans.template, values, good, self._arrays(block, values, good))
 
@@ -134,24 +134,6 @@ def _numbers(values: Values, good: NDArray[np.bool_]) -> Numbers:
     valid = values.valid & good
     numbers = values.numbers if values.numbers is not None else np.zeros(len(good), np.int64)
     return Numbers(numbers if valid.all() else np.where(valid, numbers, 0), valid)
-
-
-def _not_utf8(text: bytes, block: Block) -> NDArray[np.bool_] | None:
-    """Which lines are no UTF-8, None if all are."""
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        import numpy as np
-
-        wrong = np.zeros(block.rows, bool)
-        high = np.flatnonzero(block.data > 0x7F)  # noqa: PLR2004 - beyond ASCII
-        for row in np.unique(np.searchsorted(block.after, high, side="right")):
-            try:
-                block.line(row).decode()
-            except UnicodeDecodeError:
-                wrong[row] = True
-        return wrong
-    return None
 
 
 def compress_records(chunks: Iterable[bytes], *, threads: int = 1) -> Iterator[bytes]:

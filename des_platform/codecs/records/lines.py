@@ -32,6 +32,7 @@ PADDING = 64
 """Bytes before and behind a block's own, so that numbers can be read eight bytes at a time."""
 
 LINE_FEED = 10
+_ASCII = 0x7F
 
 
 def blocks(chunks: Iterable[bytes], size: int = BLOCK_BYTES) -> Iterator[bytes]:
@@ -150,3 +151,26 @@ class Block:
         escaped = np.zeros(len(self.data), bool)
         escaped[escaping + 1] = True
         return quotes[~escaped[quotes]]
+
+
+def not_utf8(text: bytes, block: Block) -> NDArray[np.bool_] | None:
+    """Which lines of a block are no UTF-8; None if all are.
+
+    Args:
+        text: the block's bytes.
+        block: its lines.
+    """
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        import numpy as np
+
+        wrong = np.zeros(block.rows, bool)
+        high = np.flatnonzero(block.data > _ASCII)
+        for row in np.unique(np.searchsorted(block.after, high, side="right")):
+            try:
+                block.line(row).decode()
+            except UnicodeDecodeError:
+                wrong[row] = True
+        return wrong
+    return None

@@ -22,14 +22,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from des_platform.codecs.records.arrow import (
-    bits_of,
-    buffer_of,
     constant,
     join,
     joined_to_arrow,
     list_to_arrow,
     numbers_of,
     numbers_to_arrow,
+    texts_to_arrow,
 )
 from des_platform.codecs.records.numbers import find_points, format_scaled, read_decimals, read_digits, read_integers
 from des_platform.codecs.records.templates import QUOTE
@@ -47,7 +46,6 @@ Quote = Literal["never", "always", "minimal"]
 
 NUMERIC: tuple[Kind, ...] = ("integer", "decimal", "trimmed", "time")
 PRECISION = 18
-_INLINE = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,28 +251,6 @@ def arrow_type(column: Column) -> pa.DataType:
             return pa.timestamp(unit, tz="UTC") if is_utc(column.layout) else pa.timestamp(unit)
         case _:
             return pa.string()
-
-
-def texts_to_arrow(
-    block: Block, starts: NDArray[np.int64], ends: NDArray[np.int64], valid: NDArray[np.bool_], *, binary: bool = False
-) -> pa.Array[Any]:
-    """Copy pieces of a block into an Arrow array of strings."""
-    import numpy as np
-    import pyarrow as pa
-
-    sizes = np.where(valid, ends - starts, 0).astype(np.uint64)
-    kept = np.array([(1 << 8 * count) - 1 for count in range(9)], np.uint64)
-    low, high = block.words[starts], block.words[starts + 8]
-    short = sizes <= _INLINE
-    low &= kept[np.where(short, np.minimum(sizes, 8), 4)]
-    high = np.where(short, high & kept[np.clip(sizes.astype(np.int64) - 8, 0, 4)], starts.astype(np.uint64))
-    views = np.empty((len(starts), 2), np.uint64)
-    shift = np.uint64(32)
-    views[:, 0] = sizes | low << shift
-    views[:, 1] = low >> shift | high << shift
-    buffers = [bits_of(valid), buffer_of(views), buffer_of(block.data)]
-    array = pa.Array.from_buffers(pa.binary_view(), len(starts), buffers).cast(pa.binary())
-    return array if binary else pa.Array.from_buffers(pa.string(), len(array), array.buffers())
 
 
 def write_values(column: Column, array: pa.Array[Any]) -> pa.Array[Any]:
