@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from des_platform.catalog.database import Catalog
     from des_platform.settings import Settings
     from des_platform.sources.streams.config import StreamJob
-    from des_platform.sources.streams.worker import Side, TurnReport
+    from des_platform.sources.streams.turns import TurnReport
+    from des_platform.sources.streams.worker import Side
 
     Progress = Callable[[str, int, int], None]
     Opener = Callable[[StreamJob, Settings, Catalog, Progress], Side]

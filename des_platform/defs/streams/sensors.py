@@ -26,7 +26,8 @@ from des_platform.sources.streams.config import StreamJob
 from des_platform.sources.streams.kinesis import StreamAddress
 
 if TYPE_CHECKING:
-    from des_platform.sources.streams.worker import Side, TurnReport
+    from des_platform.sources.streams.turns import TurnReport
+    from des_platform.sources.streams.worker import Side
 
 MOST_SECONDS = 45.0
 """After so long a tick ends between two chunks."""

@@ -20,7 +20,7 @@ from des_platform.sources.streams.compressor import Compressor
 from des_platform.sources.streams.config import StreamJob
 from des_platform.sources.streams.cutting import CHUNK_BYTES
 from des_platform.sources.streams.restorer import Restorer
-from des_platform.sources.streams.worker import TurnReport, Worker
+from des_platform.sources.streams.worker import Worker
 from des_platform.sources.streams.writing import Original, StreamWriter
 from des_platform_tests.platform import LANDING
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from des_platform.catalog.dead_letters import DeadLetterRow
     from des_platform.sources.messages.chunk_manifest import ChunkedFile
+    from des_platform.sources.streams.turns import TurnReport
     from des_platform.sources.streams.worker import Side
     from des_platform_tests.platform import Platform
 
