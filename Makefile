@@ -45,15 +45,17 @@ imports: setup ## check that every arrow of the house runs down
 audit: setup ## look the installed packages up in the vulnerability database
 	@$(BIN)/pip-audit --skip-editable
 
-fuzz: setup ## feed damaged and lying archives to everything that reads them (make fuzz SECONDS=60)
-	@$(BIN)/python -m des_platform_tests.fuzz archive --seconds $(SECONDS)
+fuzz: setup ## feed damaged and lying archives, objects and indexes to all that reads them (make fuzz SECONDS=60)
+	@for what in archive codecs; do $(BIN)/python -m des_platform_tests.fuzz $$what --seconds $$(( $(SECONDS) / 2 )) || exit 1; done
 
 .venv/.bench: .venv/.installed
 	$(BIN)/python -m pip install --quiet --constraint deploy/constraints.txt --editable '.[bench]'
 	@touch $@
 
-bench: .venv/.bench ## measure the archive beside its peers, and the demo's stages beside plain copies
+bench: .venv/.bench ## measure every room beside its peers, and the demo's stages beside plain copies
 	@$(BIN)/python -m des_platform_tests.bench archive
+	@$(BIN)/python -m des_platform_tests.bench codecs
+	@$(BIN)/python -m des_platform_tests.bench transfers
 	@$(BIN)/python -m des_platform_tests.bench ingest
 	@$(BIN)/python -m des_platform_tests.bench demo
 

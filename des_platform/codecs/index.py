@@ -3,7 +3,8 @@
 It stands beside the object, some ten bytes a frame, and lets any range of the original be read, and frames be
 decompressed side by side. Layout, little endian: magic, version, number of frames, bytes of the packed sizes; the
 compressed and the original sizes (u32 each, one column after the other, packed by zstd); the XXH3-64 of the original
-of each frame; last the XXH3-64 of all that. Frames follow each other without gaps, from offset 0.
+of each frame; last the XXH3-64 of all that. Frames follow each other without gaps, from offset 0, and all but the last
+hold equally many bytes of the original: whoever knows its size knows where each belongs, whatever the others claim.
 
 What is read is hostile until proven: damage is `CorruptStream`, and no index makes its reader hold more than a few
 times its own length, or a frame of more than `MAX_FRAME_BYTES`.
@@ -136,6 +137,9 @@ class FrameIndex:
         for size, original_size in zip(sizes[:count], sizes[count:], strict=True):
             if not size or size > _MAX_COMPRESSED_BYTES or original_size > MAX_FRAME_BYTES:
                 raise CorruptStream(f"no frame holds {original_size} bytes in {size}: the index lies")
+        originals = sizes[count:]
+        if count and (originals[:-1].count(originals[0]) != count - 1 or originals[-1] > originals[0]):
+            raise CorruptStream("the frames but for the last do not hold equally many bytes: the index lies")
         return cls(zip(sizes[:count], sizes[count:], hashes, strict=True))
 
     def _frame(self, number: int) -> Frame:

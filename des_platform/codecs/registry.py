@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 GROUP = "des_platform.codecs"
+_SHOWN = 40  # characters of a name that may be a stranger's; none that is right is longer
 
 
 class Registry:
@@ -71,7 +72,7 @@ class Registry:
             promised = self._promises()
             if name not in promised:
                 known = ", ".join([*self._codecs, *(other for other in promised if other not in self._codecs)])
-                raise UnknownCodec(f"unknown codec {name!r}: the known ones are {known}")
+                raise UnknownCodec(f"unknown codec {name[:_SHOWN]!r}: the known ones are {known}")
             return self._loaded(promised[name])
 
     def all(self) -> tuple[Codec, ...]:

@@ -1,7 +1,7 @@
-"""The fuzzer's command: ``python -m des_platform_tests.fuzz archive --seconds 600``.
+"""The fuzzer's command: ``python -m des_platform_tests.fuzz archive --seconds 600``, or ``codecs``.
 
-The cases run in a process of their own, so that one that crashes or hangs for good is a find, too. A find ends the run
-with status 1, and the archive and how to run its case again stand in ``--finds``.
+The cases run in a process of their own, so that one that crashes, hangs for good or wants all memory is a find, too. A
+find ends the run with status 1, and what the case was fed and how to run it again stand in ``--finds``.
 """
 
 from __future__ import annotations
@@ -9,22 +9,35 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import logging
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from des_platform_tests.fuzz.archive import PATIENCE_SECONDS, Fuzzer
+from des_platform_tests.fuzz.archive import ArchiveFuzzer
+from des_platform_tests.fuzz.codecs import CodecFuzzer
+from des_platform_tests.fuzz.watching import PATIENCE_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from des_platform_tests.fuzz.watching import Fuzzer
+
+FUZZERS: dict[str, Callable[[int], Fuzzer]] = {"archive": ArchiveFuzzer, "codecs": CodecFuzzer}
+_MOST_MEMORY = 4 << 30
 
 
 def main() -> int:
     options = _options()
     if options.child:
-        return _run(options.seed, options.first, options.seconds, Path(options.child), one=options.case is not None)
+        fuzzer = FUZZERS[options.what](options.seed)
+        return _run(fuzzer, options.first, options.seconds, Path(options.child), one=options.case is not None)
     first = options.case if options.case is not None else 0
-    command = [sys.executable, "-m", "des_platform_tests.fuzz", "archive", "--seed", str(options.seed)]
+    command = [sys.executable, "-m", "des_platform_tests.fuzz", options.what, "--seed", str(options.seed)]
     command += ["--seconds", str(options.seconds), "--first", str(first)]
     command += ["--case", str(first)] if options.case is not None else []
     with tempfile.TemporaryDirectory() as folder:
@@ -34,20 +47,17 @@ def main() -> int:
         number = int(current.read_text())
     if status == 0:
         return 0
-    data, hint, _ = Fuzzer(options.seed).case(number)
     finds = Path(options.finds)
     finds.mkdir(parents=True, exist_ok=True)
-    saved = finds / f"{options.seed}-{number}.des"
-    saved.write_bytes(data)
-    if hint is not None:
-        saved.with_suffix(".hint").write_bytes(hint)
-    _say(f"found something (status {status}): {saved}; again with --seed {options.seed} --case {number}")
+    saved = FUZZERS[options.what](options.seed).save(number, finds / f"{options.seed}-{number}")
+    files = ", ".join(map(str, saved))
+    _say(f"found something (status {status}): {files}; again with --seed {options.seed} --case {number}")
     return 1
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m des_platform_tests.fuzz", description=__doc__)
-    parser.add_argument("what", choices=["archive"])
+    parser.add_argument("what", choices=list(FUZZERS))
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--case", type=int, help="run this case alone")
@@ -76,10 +86,10 @@ def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
 
 
-def _run(seed: int, first: int, seconds: float, current: Path, *, one: bool) -> int:
+def _run(fuzzer: Fuzzer, first: int, seconds: float, current: Path, *, one: bool) -> int:
     faulthandler.enable()
     logging.disable(logging.WARNING)
-    fuzzer = Fuzzer(seed)
+    resource.setrlimit(resource.RLIMIT_DATA, (_MOST_MEMORY, _MOST_MEMORY))
     number, end = first, time.monotonic() + seconds
     with current.open("r+") as file:
         while number == first or (time.monotonic() < end and not one):
@@ -92,7 +102,7 @@ def _run(seed: int, first: int, seconds: float, current: Path, *, one: bool) -> 
                 traceback.print_exc()
                 return 1
             number += 1
-    _say(f"{number - first} cases of seed {seed}, nothing found")
+    _say(f"{number - first} cases of seed {fuzzer.seed}, nothing found")
     for outcome, count in sorted(fuzzer.outcomes.items()):
         _say(f"{count:8} {outcome}")
     return 0

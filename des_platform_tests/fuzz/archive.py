@@ -6,14 +6,11 @@ outside the archive, memory beyond a small multiple of it, or a case that takes 
 
 from __future__ import annotations
 
-import signal
-import tracemalloc
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import zstandard
 
 from des_platform.archive import (
@@ -30,22 +27,16 @@ from des_platform.archive.v2.builder import V2Builder
 from des_platform.archive.verification import verify
 from des_platform_tests.archive.corpus import ARCHIVE_ID, CREATED_MS, MemorySink, documents, noise, seeded, write
 from des_platform_tests.fuzz.mutations import mutate, mutate_hint
+from des_platform_tests.fuzz.watching import Find, watched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from pathlib import Path
     from random import Random
 
-PATIENCE_SECONDS = 10.0
 _FREE_BYTES = 24 * 1024 * 1024
 _BYTES_PER_BYTE = 64
 _MOST_NAMES = 40
-_ARROW = pa.default_memory_pool()
-_POOLS: list[pa.MemoryPool] = []
-"""Never dropped: a pool that goes before a buffer that came from it ends the process."""
-
-
-class Find(AssertionError):
-    """Something came out that must not."""
 
 
 class StrictSource:
@@ -131,7 +122,7 @@ def _append(base: bytes, items: dict[str, bytes], deleted: list[str]) -> bytes:
     return sink.data
 
 
-class Fuzzer:
+class ArchiveFuzzer:
     """Runs cases.
 
     Args:
@@ -139,7 +130,7 @@ class Fuzzer:
     """
 
     def __init__(self, seed: int) -> None:
-        self._seed = seed
+        self.seed = seed
         self._corpus = corpus()
         self._names = list(self._corpus)
         self._hints = {name: DesReader(StrictSource(data)).hint() for name, data in self._corpus.items()}
@@ -147,7 +138,7 @@ class Fuzzer:
 
     def case(self, number: int) -> tuple[bytes, bytes | None, Random]:
         """Return the archive and the hint of a case, and what chooses the rest."""
-        random = seeded(f"{self._seed}/{number}")
+        random = seeded(f"{self.seed}/{number}")
         name = random.choice(self._names)
         data = mutate(self._corpus[name], list(self._corpus.values()), random)
         hint = self._hints[name]
@@ -165,6 +156,16 @@ class Fuzzer:
         action = "hint" if hint is not None else random.choice(list(ACTIONS))
         self.outcomes[f"{action}: {check(action, data, random, hint)}"] += 1
 
+    def save(self, number: int, path: Path) -> list[Path]:
+        """Write the archive of a case, and its hint."""
+        data, hint, _ = self.case(number)
+        saved = [path.with_suffix(".des")]
+        saved[0].write_bytes(data)
+        if hint is not None:
+            saved.append(path.with_suffix(".hint"))
+            saved[1].write_bytes(hint)
+        return saved
+
 
 def check(action: str, data: bytes, random: Random, hint: bytes | None = None) -> str:
     """Do something with an archive, and return what came of it.
@@ -173,20 +174,11 @@ def check(action: str, data: bytes, random: Random, hint: bytes | None = None) -
         Find: something that must not.
     """
     run = partial(read_all, data, random, hint) if action == "hint" else partial(ACTIONS[action], data, random)
-    pool = pa.proxy_memory_pool(_ARROW)
-    _POOLS.append(pool)
-    pa.set_memory_pool(pool)
-    tracemalloc.start(1)
-    try:
-        with _patience():
-            outcome = _outcome(run, convert=action == "convert")
-        peak = tracemalloc.get_traced_memory()[1] + pool.max_memory()
-    finally:
-        tracemalloc.stop()
-        pa.set_memory_pool(_ARROW)
-    if peak > _FREE_BYTES + _BYTES_PER_BYTE * len(data):
-        raise Find(f"{action} took {peak} bytes of memory for an archive of {len(data)}")
-    return outcome
+    return watched(
+        partial(_outcome, run, convert=action == "convert"),
+        f"{action} of an archive of {len(data)} bytes",
+        most_bytes=_FREE_BYTES + _BYTES_PER_BYTE * len(data),
+    )
 
 
 def _outcome(run: Callable[[], None], *, convert: bool) -> str:
@@ -197,26 +189,8 @@ def _outcome(run: Callable[[], None], *, convert: bool) -> str:
     except ValueError as error:
         if convert and type(error) is ValueError:  # names that version 1 cannot hold
             return "ValueError"
-        raise Find(repr(error)) from error
-    except Find:
         raise
-    except Exception as error:
-        raise Find(repr(error)) from error
     return "fine"
-
-
-@contextmanager
-def _patience() -> Iterator[None]:
-    def expire(*_: object) -> None:
-        raise Find(f"not done after {PATIENCE_SECONDS} seconds")
-
-    before = signal.signal(signal.SIGALRM, expire)
-    signal.setitimer(signal.ITIMER_REAL, PATIENCE_SECONDS)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def read_all(data: bytes, random: Random, hint: bytes | None = None) -> None:

@@ -47,7 +47,7 @@ def mutate(data: bytes, others: list[bytes], random: Random) -> bytes:
         if structured:
             _change_field(changed, random)
         else:
-            _change_bytes(changed, others, random)
+            change_bytes(changed, others, random)
     if structured or random.random() < 0.5:
         repair(changed, payloads=random.random() < 0.7)
     return bytes(changed)
@@ -223,7 +223,7 @@ def _set(data: bytearray, field: Field, random: Random) -> None:
     data[field.at : end] = (value % (1 << 8 * length)).to_bytes(length, "little")
 
 
-def _change_bytes(data: bytearray, others: list[bytes], random: Random) -> None:
+def change_bytes(data: bytearray, others: list[bytes], random: Random) -> None:
     """Flip, cut, repeat, insert, or take over from another archive."""
     at = random.randrange(len(data) + 1)
     length = random.choice([1, 4, 8, 24, 48, 200, 2000])

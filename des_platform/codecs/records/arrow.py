@@ -77,7 +77,7 @@ def list_to_arrow(values: Sequence[Any], kind: pa.DataType) -> pa.Array[Any]:
     valid = np.array([value is not None for value in values], bool)
     if not (pa.types.is_string(kind) or pa.types.is_binary(kind)):
         return numbers_to_arrow(np.array([value or 0 for value in values], np.int64), kind, valid)
-    texts = [value.encode() if isinstance(value, str) else bytes(value or b"") for value in values]
+    texts = [value.encode() if isinstance(value, str) else value or b"" for value in values]
     sizes = np.array([len(text) for text in texts], np.int64)
     array = joined_to_arrow(np.frombuffer(b"".join(texts), np.uint8), sizes)
     return pa.Array.from_buffers(kind, len(array), [bits_of(valid), *array.buffers()[1:]])

@@ -13,8 +13,10 @@ from des_platform.codecs.records.arrow import bytes_of, constant, join, numbers_
 from des_platform.codecs.records.container import spool
 from des_platform.codecs.records.dense import PREFIX, Dense, Numbers, look_up, undo
 from des_platform.codecs.records.encoding import LINE, METADATA_KEY, VERSION
-from des_platform.codecs.records.lines import BLOCK_BYTES
+from des_platform.codecs.records.lines import BLOCK_BYTES, MAX_GROUP_BYTES
+from des_platform.codecs.records.numbers import MAX_DIGITS
 from des_platform.codecs.records.sql import TEMPLATE
+from des_platform.codecs.records.times import LAYOUTS
 from des_platform.codecs.records.values import Column, arrow_type, write_values
 
 if TYPE_CHECKING:
@@ -23,9 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-MAX_GROUP_BYTES: Final = 128 << 20
-"""A row group that says to be larger is none that this codec wrote: it would be read into memory whole."""
-
+_MAX_NULL_CHARS: Final = 8
 _MESSAGE_CHARS: Final = 300
 
 
@@ -56,10 +56,13 @@ def decode_records(chunks: Iterable[bytes]) -> Iterator[bytes]:
             TypeError,
             AttributeError,
             ArithmeticError,
+            RecursionError,
         ) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # the disk's, not the file's
-            raise CorruptStream(f"records: the file contradicts itself: {error}"[:_MESSAGE_CHARS]) from error
+            # What the file says stands in some of these texts.
+            reason = ascii(str(error))[:_MESSAGE_CHARS]
+            raise CorruptStream(f"records: the file contradicts itself: {reason}") from error
 
 
 def _open(file: IO[bytes]) -> tuple[pq.ParquetFile, dict[str, Any]]:
@@ -68,7 +71,10 @@ def _open(file: IO[bytes]) -> tuple[pq.ParquetFile, dict[str, Any]]:
     parquet = pq.ParquetFile(file, pre_buffer=False)
     metadata = json.loads((parquet.metadata.metadata or {})[METADATA_KEY])
     if metadata["version"] != VERSION:
-        raise CorruptStream(f"records: version {metadata['version']}, and this reads {VERSION}: update the platform")
+        shown = ascii(metadata["version"])[:_MESSAGE_CHARS]
+        raise CorruptStream(f"records: version {shown}, and this reads {VERSION}: update the platform")
+    if not isinstance(metadata["size"], int):
+        raise TypeError("the size of the original is no number")
     for number in range(parquet.metadata.num_row_groups):
         group = parquet.metadata.row_group(number)
         if group.num_rows > BLOCK_BYTES or group.total_byte_size > MAX_GROUP_BYTES:
@@ -102,7 +108,7 @@ class _Lines:
     """Writes the lines of tables, as the file's metadata say."""
 
     def __init__(self, metadata: dict[str, Any]) -> None:
-        self.columns = {item["name"]: Column(**item) for item in metadata["columns"]}
+        self.columns = {item["name"]: _column(item) for item in metadata["columns"]}
         self.templates = [
             ([text.encode("latin-1") for text in item["constants"]], list(item["columns"]))
             for item in metadata["templates"]
@@ -111,6 +117,8 @@ class _Lines:
         for constants, names in self.templates:
             if len(constants) != len(names) + 1 or not names:
                 raise ValueError(f"a template of {len(names)} fields has {len(constants)} constants")
+            _check_distinct(names)
+        _check_distinct([dense.column for dense in self.relations])
 
     def of(self, table: pa.Table) -> memoryview:
         """The lines of a table, one behind the other."""
@@ -121,6 +129,8 @@ class _Lines:
             return memoryview(b"")
         numbers = numbers_of(table[TEMPLATE].combine_chunks())
         arrays = self._arrays(table)
+        if numbers.min() < 0 or numbers.max() > len(self.templates):
+            raise ValueError("a line has a template that is not there")
         found: list[pa.Array[Any]] = []
         rows_of: list[Any] = []
         for number in range(len(self.templates) + 1):
@@ -134,8 +144,6 @@ class _Lines:
             else:
                 found.append(self._join(number - 1, arrays, None if whole else numbers_to_arrow(rows, pa.int64())))
             rows_of.append(rows)
-        if sum(map(len, rows_of)) != table.num_rows:
-            raise ValueError("a line has a template that is not there")
         rows = np.concatenate([*rows_of, np.empty(0, np.int64)])
         if len(found) == 1:
             return bytes_of(found[0])
@@ -158,15 +166,14 @@ class _Lines:
         return arrays
 
     def _join(self, number: int, arrays: dict[str, pa.Array[Any]], rows: pa.Array[Any] | None) -> pa.Array[Any]:
-
         constants, names = self.templates[number]
-        count = len(rows if rows is not None else arrays[names[0]])
-        if count * sum(map(len, constants)) > MAX_GROUP_BYTES:
-            raise ValueError("the constants of a template are longer than a block")
-        fields = [
-            write_values(self.columns[name], arrays[name] if rows is None else arrays[name].take(rows))
-            for name in names
-        ]
+        size = len(rows if rows is not None else arrays[names[0]]) * sum(map(len, constants))
+        fields: list[pa.Array[Any]] = []
+        for name in names:
+            if size > MAX_GROUP_BYTES:
+                raise ValueError("the lines of a template are longer than a block")
+            fields.append(write_values(self.columns[name], arrays[name] if rows is None else arrays[name].take(rows)))
+            size += len(bytes_of(fields[-1]))
         first, *between, last = constants
         fields[-1] = join([fields[-1], constant(last + b"\n")])
         if len(set(between)) <= 1:  # the separators of CSV: half as much to join
@@ -176,6 +183,24 @@ class _Lines:
             part for before, field in zip([first, *between], fields, strict=True) for part in (constant(before), field)
         ]
         return join(parts)
+
+
+def _column(item: dict[str, Any]) -> Column:
+    """A column as the metadata have it, within what this codec writes: its fields are made as wide as it says."""
+    column = Column(**item)
+    digits = (column.scale, column.least, column.width)
+    if (
+        not all(type(number) is int and 0 <= number <= MAX_DIGITS for number in digits)
+        or (column.kind == "time" and column.layout not in LAYOUTS)
+        or len(column.null or "") > _MAX_NULL_CHARS
+    ):
+        raise ValueError(f"no column is written like {item}")
+    return column
+
+
+def _check_distinct(names: list[str]) -> None:
+    if len(set(names)) != len(names):
+        raise ValueError("a column is there twice")
 
 
 def _numbers(array: pa.Array[Any]) -> Numbers:

@@ -19,7 +19,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from des_platform.codecs.records.arrow import beneath, codes_of, list_to_arrow
+from des_platform.codecs.records.arrow import beneath, codes_of, list_to_arrow, numbers_of
+from des_platform.codecs.records.lines import MAX_GROUP_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -179,11 +180,19 @@ def look_up(dense: Dense, of: pa.Array[Any], kind: pa.DataType) -> tuple[pa.Arra
 
     Returns:
         The values, and the place of each in the table, null for one that is not in it.
+
+    Raises:
+        ValueError: the values are longer than a block.
     """
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     places = pc.index_in(beneath(of), list_to_arrow(dense.keys, beneath(of).type))
     values = list_to_arrow(dense.values, _beneath_type(kind))
+    if pa.types.is_string(kind):
+        sizes = list_to_arrow([len(value or "") for value in dense.values], pa.int64())
+        if numbers_of(sizes.take(places)).sum() > MAX_GROUP_BYTES:
+            raise ValueError(f"the values of column {dense.column!r} are longer than a block")
     return _above(values.take(places), kind), places
 
 

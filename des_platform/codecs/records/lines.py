@@ -28,6 +28,9 @@ LEAST_BLOCK_BYTES = 256 << 10
 MAX_LINE_BYTES = 1 << 20
 """A longer line is kept in pieces of this length."""
 
+MAX_GROUP_BYTES = 128 << 20
+"""A row group that would take more, stored or written as lines, is none that this codec wrote: it is not read."""
+
 PADDING = 64
 """Bytes before and behind a block's own, so that numbers can be read eight bytes at a time."""
 

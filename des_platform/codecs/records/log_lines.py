@@ -25,6 +25,7 @@ DELIMITERS = b" \t=,;:[](){}<>|\"'@#?&"
 _DELIMITER = re.compile(rb"[" + re.escape(DELIMITERS) + rb"]")
 _SIGN = re.compile(rb"[^0-9A-Za-z\x80-\xff]")
 _NAME = re.compile(rb"([A-Za-z_][A-Za-z0-9_.]{0,40})[=:][\"']?$")
+_OWN_NAME = re.compile(r"message[0-9]+_[0-9]+")
 _DIGIT = re.compile(rb"[0-9]")
 _MAX_TEMPLATES = 48
 _MAX_WORDS = 120
@@ -72,8 +73,9 @@ def _named(number: int, template: Template) -> Template:
     for place, item in enumerate(template.fields):
         name = "time" if place == 0 and item.anchors else f"message{number}_{place}"
         match = _NAME.search(template.constants[place])
-        if match and all(match.group(1).decode() != other.column for other in fields):
-            name = match.group(1).decode()
+        told = match.group(1).decode() if match else ""
+        if told and not _OWN_NAME.fullmatch(told) and all(told != other.column for other in fields):
+            name = told
         fields.append(replace(item, column=name))
     return replace(template, fields=tuple(fields))
 

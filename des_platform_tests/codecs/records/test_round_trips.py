@@ -136,6 +136,11 @@ def test_the_ends_of_lines_stay_as_they_are(text: bytes) -> None:
     assert round_trip(text) == text
 
 
+def test_a_log_that_names_a_value_as_the_codec_would_another_comes_back() -> None:
+    log = b"".join(b"INFO message1_1=%d %d took %d ms\n" % (n * 7919 % 1000, n, n * n % 977) for n in range(3000))
+    assert round_trip(log) == log
+
+
 def test_a_line_longer_than_a_block_comes_back() -> None:
     long = b'{"id": 1, "text": "' + b"long " * 2_500_000 + b'"}'
     data = json_lines(2000) + long + b"\n" + json_lines(2000, 2) + long[:3_000_000]
