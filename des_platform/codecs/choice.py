@@ -91,9 +91,9 @@ _BYTES_PER_CPU_SECOND: dict[Profile, float] = {
 _DOUBLES = {("zstd", 19): "xz"}
 _CLEARLY = 1.05
 
-# Levels of one codec differ on a fifth of a small file as on the whole, and trying them all on that takes 0.6 of the
+# Levels of one codec differ on a seventh of a small file as on the whole, and trying them all on that takes half the
 # time of zstd-9. Such a small lead of one over another is real: nothing had to be guessed of their windows.
-_WARM_SHARE = 5
+_WARM_SHARE = 7
 _WARM_TOLERANCE = 1.005
 
 # The best ordinary codec made twice as much of a file as zstd-1 of its sample, at most: 1.98 times, of six kinds.

@@ -82,7 +82,7 @@ def test_no_codec_of_the_profile_is_smaller_by_more_than_three_hundredths(profil
         choice = choose([sample], profile)
         chosen = sizes[choice.codec.name, choice.codec.level]
         assert chosen <= 1.03 * min(sizes.values())
-        within = 0.25 if profile is Profile.WARM else 1e-6  # which tries a part of a small file
+        within = 0.3 if profile is Profile.WARM else 1e-6  # which tries a part of a small file
         assert choice.estimated_ratio == pytest.approx(len(sample) / chosen, rel=within)
 
 
