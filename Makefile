@@ -35,8 +35,10 @@ coverage: setup ## run the test suite and show what it does not reach
 test-all: setup ## the same with the long proofs: kills, many files
 	@$(BIN)/python -m pytest --cov
 
-faults: setup ## kill ingestion between all its steps and a hundred times at random, and print the counts
-	@$(BIN)/python -m pytest -q -s des_platform_tests/faults des_platform_tests/sources/queues/test_faults.py
+faults: setup ## kill ingestion, the DataHub's compression and the demo between their steps and at random
+	@$(BIN)/python -m pytest -q -s des_platform_tests/faults des_platform_tests/sources/queues/test_faults.py \
+	  des_platform_tests/sources/datahub/test_compressing_killed.py \
+	  des_platform_tests/chaos/test_kill.py::test_demo_killed_three_times_completes_as_if_it_had_not_been
 
 lint: setup ## check style and formatting
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

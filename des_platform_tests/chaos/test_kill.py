@@ -122,6 +122,7 @@ def check(demo: Demo, unbroken: Totals, started: datetime) -> None:
     assert demo.processes() == []
 
 
+@pytest.mark.chaos
 def test_demo_killed_three_times_completes_as_if_it_had_not_been(demo: Demo, unbroken: Totals) -> None:
     started = datetime.now(UTC)
     for moment in (while_feeding_and_draining, while_cataloguing, when_half_is_packed):

@@ -8,6 +8,8 @@ import sys
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import pytest
+
 from des_platform_tests.sources.datahub.compressing_support import access_of, copies, originals, rows, text
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 MONTHS = [[year, month] for year in range(2022, 2026) for month in range(1, 13)]
 
 
+@pytest.mark.chaos
 def test_run_killed_behind_any_step_ends_as_an_unbroken_one(hub: DataHub) -> None:
     contents = {}
     for year, month in MONTHS:
