@@ -65,7 +65,9 @@ def test_repeated_run_gives_the_same_keys_and_bytes_and_nothing_new(any_post: Po
     assert (done.files, done.known, done.announced) == (25, 25, 25)
     assert stored(any_post) == before
     report = any_post.drain()
-    assert (report.received, report.new, report.known) == (25, 0, 25)
+    # A queue may hand a message out twice.
+    assert (report.new, report.known) == (0, report.received)
+    assert report.received >= 25
     assert sum(tally(any_post.platform).values()) == 25
 
 
