@@ -52,7 +52,8 @@ def test_files_are_put_and_announced_and_arrive_in_the_inbox(any_post: Post) -> 
     assert sorted(found) == [PLAN.key(generator(), number) for number in range(25)]
     assert all(re.fullmatch(rf"things/{DAY}/seed5_[0-9a-f]{{8}}_0000\d\d\.csv", key) for key in found)
     report = any_post.drain()
-    assert (report.received, report.new, report.dead) == (25, 25, 0)
+    assert (report.new, report.dead) == (25, 0)
+    assert report.received == report.new + report.known  # a queue may hand a message out twice
     assert len(pending(any_post.platform)) == 25
     assert letters(any_post.platform) == []
 
