@@ -4,9 +4,12 @@ A batch is what a run is for: the same work has the same batch, whenever it is a
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
 
 import dagster as dg
+
+_Work = TypeVar("_Work")
 
 BATCH_TAG = "des/batch"
 MAX_ATTEMPTS = 5
@@ -40,3 +43,34 @@ def next_attempt(instance: dg.DagsterInstance, batch: str, *, pause_seconds: flo
     if len(ended) >= MAX_ATTEMPTS or (ended and time.time() < max(ended) + rest):
         return None
     return len(earlier)
+
+
+def due_attempts(
+    instance: dg.DagsterInstance,
+    wanted: Iterable[tuple[_Work, str, str]],
+    busy: set[str],
+    *,
+    most: int,
+    pause_seconds: float,
+) -> Iterator[tuple[_Work, str, int]]:
+    """What is to be requested now: work whose partition has no run in flight, and whose batch need not rest.
+
+    Args:
+        instance: where the earlier runs are.
+        wanted: work, its partition and its batch, the most urgent first.
+        busy: partitions with a run in flight; those that are yielded are added.
+        most: runs that may be in flight at once.
+        pause_seconds: as for `next_attempt`.
+
+    Yields:
+        The work, its batch, and the number of the attempt.
+    """
+    for work, partition, batch in wanted:
+        if len(busy) >= most:
+            return
+        if partition in busy:
+            continue
+        attempt = next_attempt(instance, batch, pause_seconds=pause_seconds)
+        if attempt is not None:
+            busy.add(partition)
+            yield work, batch, attempt

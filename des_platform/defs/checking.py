@@ -4,30 +4,56 @@ Dagster records one evaluation per check and run, without a partition where the 
 state would stay unknown then.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import dagster as dg
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from des_platform.defs.resources import PlatformResource
 
-_SHOWN = 20
+PROBLEMS_SHOWN = 20
+"""How many problems a check names."""
+
+Evaluate = Callable[[PlatformResource, str], dg.AssetCheckResult]
 
 
-def verdict(
-    context: dg.AssetCheckExecutionContext, evaluate: Callable[[str], dg.AssetCheckResult]
-) -> dg.AssetCheckResult:
-    """Evaluate a check for every partition of the run.
+def partition_check(
+    asset: dg.AssetKey,
+    partitions_def: dg.PartitionsDefinition[str],
+    *,
+    description: str,
+    blocking: bool = False,
+    name: str | None = None,
+) -> Callable[[Evaluate], dg.AssetChecksDefinition]:
+    """Make the check of one partition, by its key, a check of an asset.
 
     Args:
-        context: of a check that is partitioned like its asset.
-        evaluate: the check of one partition, by its key.
-
-    Returns:
-        The only partition's result, or a summary of the range's, which are recorded one by one.
+        asset: the asset.
+        partitions_def: its partitions.
+        description: what holds where the check passes.
+        blocking: whether nothing downstream goes on where it does not.
+        name: the check's; the function's if None.
     """
+
+    def checked(evaluate: Evaluate) -> dg.AssetChecksDefinition:
+        @dg.asset_check(
+            name=name or evaluate.__name__,
+            asset=asset,
+            partitions_def=partitions_def,
+            blocking=blocking,
+            description=description,
+        )
+        def check(context: dg.AssetCheckExecutionContext, platform: PlatformResource) -> dg.AssetCheckResult:
+            return _verdict(context, lambda key: evaluate(platform, key))
+
+        return check
+
+    return checked
+
+
+def _verdict(
+    context: dg.AssetCheckExecutionContext, evaluate: Callable[[str], dg.AssetCheckResult]
+) -> dg.AssetCheckResult:
+    """The only partition's result, or a summary of the range's, which are recorded one by one."""
     keys = list(context.partition_keys)
     results = [evaluate(key) for key in keys]
     if len(results) == 1:
@@ -48,5 +74,5 @@ def verdict(
     return dg.AssetCheckResult(
         passed=not failed,
         severity=results[0].severity,
-        metadata={"partitions": len(keys), "failed_partitions": failed[:_SHOWN]},
+        metadata={"partitions": len(keys), "failed_partitions": failed[:PROBLEMS_SHOWN]},
     )

@@ -20,7 +20,7 @@ from des_platform.catalog import cleanups, partitions
 from des_platform.catalog.cleanups import DueDay
 from des_platform.catalog.dataset import Dataset
 from des_platform.compression.cleanup.removal import strictest
-from des_platform.defs.attempts import BATCH_TAG, in_flight, next_attempt
+from des_platform.defs.attempts import BATCH_TAG, due_attempts, in_flight
 from des_platform.defs.resources import PlatformResource
 
 if TYPE_CHECKING:
@@ -56,17 +56,18 @@ def cleanup_sensor(dataset: Dataset, cleanup: "UnresolvedAssetJobDefinition") ->
         with platform.catalog.begin() as connection:
             due = cleanups.due_days(connection, dataset.name, _DAYS_LOOKED_AT)
         busy = in_flight(context.instance, {_DATASET: dataset.name}, _DAY)
-        requests: list[dg.RunRequest] = []
-        for found in due:
-            if len(busy) >= platform.settings.runs_per_tick:
-                break
-            if found.day.isoformat() in busy:
-                continue
-            batch = f"{dataset.name}:cleanup:{found.day}:{found.newest_file_id}:{datetime.now(UTC).date()}"
-            attempt = next_attempt(context.instance, batch, pause_seconds=_PAUSE_SECONDS)
-            if attempt is not None:
-                busy.add(found.day.isoformat())
-                requests.append(_request(dataset, found, batch, attempt, cleanup.name))
+        today = datetime.now(UTC).date()
+        wanted = (
+            (found, found.day.isoformat(), f"{dataset.name}:cleanup:{found.day}:{found.newest_file_id}:{today}")
+            for found in due
+        )
+        most = platform.settings.runs_per_tick
+        requests = [
+            _request(dataset, found, batch, attempt, cleanup.name)
+            for found, batch, attempt in due_attempts(
+                context.instance, wanted, busy, most=most, pause_seconds=_PAUSE_SECONDS
+            )
+        ]
         if requests:
             return dg.SensorResult(run_requests=requests, cursor=cursor)
         files = sum(found.files for found in due)

@@ -4,7 +4,7 @@ import dagster as dg
 
 from des_platform.catalog.dataset import Dataset
 from des_platform.compression.verify import prove_objects
-from des_platform.defs.checking import verdict
+from des_platform.defs.checking import PROBLEMS_SHOWN, partition_check
 from des_platform.defs.partitions import day_of, days
 from des_platform.defs.resources import PlatformResource
 from des_platform.defs.stage import asset_key
@@ -13,23 +13,22 @@ from des_platform.defs.stage import asset_key
 def compressed_objects_checks(dataset: Dataset) -> list[dg.AssetChecksDefinition]:
     """Every compressed object decompresses to its checksum (blocking)."""
 
-    @dg.asset_check(
-        asset=asset_key(dataset, "compressed_objects"),
-        partitions_def=days(dataset),
+    @partition_check(
+        asset_key(dataset, "compressed_objects"),
+        days(dataset),
         blocking=True,
         description="Every compressed object, read from the store again, decompresses to the catalogued checksum.",
     )
-    def every_object_decompresses(
-        context: dg.AssetCheckExecutionContext, platform: PlatformResource
-    ) -> dg.AssetCheckResult:
-        def evaluate(key: str) -> dg.AssetCheckResult:
-            threads = platform.settings.threads
-            proof = prove_objects(platform.catalog, platform.reader, dataset.name, day_of(key), threads=threads)
-            return dg.AssetCheckResult(
-                passed=not proof.problems,
-                metadata={"objects": proof.objects, "bytes_proven": proof.bytes, "problems": proof.problems[:20]},
-            )
-
-        return verdict(context, evaluate)
+    def every_object_decompresses(platform: PlatformResource, key: str) -> dg.AssetCheckResult:
+        threads = platform.settings.threads
+        proof = prove_objects(platform.catalog, platform.reader, dataset.name, day_of(key), threads=threads)
+        return dg.AssetCheckResult(
+            passed=not proof.problems,
+            metadata={
+                "objects": proof.objects,
+                "bytes_proven": proof.bytes,
+                "problems": proof.problems[:PROBLEMS_SHOWN],
+            },
+        )
 
     return [every_object_decompresses]

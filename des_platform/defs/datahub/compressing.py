@@ -12,10 +12,9 @@ import dagster as dg
 
 from des_platform.catalog import dead_letters
 from des_platform.compression.report import Row, put_report, report_link, run_page
-from des_platform.defs.attempts import BATCH_TAG, in_flight, next_attempt
-from des_platform.defs.checking import verdict
+from des_platform.defs.checking import PROBLEMS_SHOWN, partition_check
 from des_platform.defs.datahub.assets import datahub_key, final_errors
-from des_platform.defs.datahub.sensors import DATAHUB_TAG, MONTH_TAG, MONTHS_IN_FLIGHT, PAUSE_SECONDS
+from des_platform.defs.datahub.sensors import DATAHUB_TAG, request_months
 from des_platform.defs.partitions import day_of
 from des_platform.defs.reporting import Metadata, numbers, report, stopwatch, table
 from des_platform.defs.resources import PlatformResource
@@ -25,11 +24,9 @@ from des_platform.sources.datahub.compressing.ledger import STAGE, failures_sour
 from des_platform.sources.datahub.compressing.month import MonthCompressor
 from des_platform.sources.datahub.compressing.report import CompressReport
 from des_platform.sources.datahub.config import DataHubConfig
-from des_platform.sources.datahub.source import WaitingMonth
 
 _COMPRESSING_TAG = "des/datahub_compressing"
 _LETTERS_SHOWN = 5
-_PROBLEMS_SHOWN = 20
 
 
 def datahub_compression(configs: Iterable[DataHubConfig]) -> dg.Definitions:
@@ -85,23 +82,18 @@ def compressed_checks(config: DataHubConfig) -> list[dg.AssetChecksDefinition]:
     """Nothing was uploaded without a proof, and nothing deleted without a copy: the ledger against the table."""
 
     def check(name: str, description: str, problems_of: Callable[[Audit], list[str]]) -> dg.AssetChecksDefinition:
-        @dg.asset_check(
-            name=name, asset=compressed_key(config), partitions_def=months_of(config), description=description
-        )
-        def compared(context: dg.AssetCheckExecutionContext, platform: PlatformResource) -> dg.AssetCheckResult:
-            def evaluate(key: str) -> dg.AssetCheckResult:
-                audit = audit_month(config, platform.catalog, day_of(key))
-                problems = problems_of(audit)
-                return dg.AssetCheckResult(
-                    passed=not problems,
-                    metadata={
-                        "copies": audit.copies,
-                        "originals_removed": audit.removed,
-                        "problems": problems[:_PROBLEMS_SHOWN],
-                    },
-                )
-
-            return verdict(context, evaluate)
+        @partition_check(compressed_key(config), months_of(config), description=description, name=name)
+        def compared(platform: PlatformResource, key: str) -> dg.AssetCheckResult:
+            audit = audit_month(config, platform.catalog, day_of(key))
+            problems = problems_of(audit)
+            return dg.AssetCheckResult(
+                passed=not problems,
+                metadata={
+                    "copies": audit.copies,
+                    "originals_removed": audit.removed,
+                    "problems": problems[:PROBLEMS_SHOWN],
+                },
+            )
 
         return compared
 
@@ -131,33 +123,16 @@ def compressed_sensor(config: DataHubConfig) -> dg.SensorDefinition:
     )
     def sensor(context: dg.SensorEvaluationContext, platform: PlatformResource) -> dg.SensorResult:
         waiting = _compressor(config, platform).waiting(config.start)
-        taking = in_flight(context.instance, {DATAHUB_TAG: config.name}, MONTH_TAG)
-        busy = in_flight(context.instance, {_COMPRESSING_TAG: config.name}, MONTH_TAG)
-        requests: list[dg.RunRequest] = []
-        for month in waiting:
-            if len(busy) >= MONTHS_IN_FLIGHT:
-                break
-            if month.first.isoformat() in busy | taking:
-                continue
-            batch = f"{config.name}:compress:{month.first:%Y-%m}:{month.batch}"
-            attempt = next_attempt(context.instance, batch, pause_seconds=PAUSE_SECONDS)
-            if attempt is not None:
-                busy.add(month.first.isoformat())
-                requests.append(_request(config, month, batch, attempt))
-        if requests:
-            return dg.SensorResult(run_requests=requests)
-        files = sum(month.files for month in waiting)
-        return dg.SensorResult(
-            skip_reason=f"{len(waiting)} months with {files:,} candidates wait, {len(busy)} runs are in flight."
+        return request_months(
+            context,
+            config.name,
+            waiting,
+            _COMPRESSING_TAG,
+            subject=f"{config.name}:compress",
+            apart_from=[DATAHUB_TAG],
         )
 
     return sensor
-
-
-def _request(config: DataHubConfig, month: WaitingMonth, batch: str, attempt: int) -> dg.RunRequest:
-    key = month.first.isoformat()
-    tags = {_COMPRESSING_TAG: config.name, MONTH_TAG: key, BATCH_TAG: batch}
-    return dg.RunRequest(run_key=f"{batch}:{attempt}", partition_key=key, tags=tags)
 
 
 def _compressor(config: DataHubConfig, platform: PlatformResource) -> MonthCompressor:

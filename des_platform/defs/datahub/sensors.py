@@ -5,10 +5,12 @@ the one that the last complete taking left. A month with a run in flight is left
 again after a pause that grows, a few times until the month's candidates change.
 """
 
+from collections.abc import Collection, Sequence
+
 import dagster as dg
 
 from des_platform.catalog import partitions
-from des_platform.defs.attempts import BATCH_TAG, in_flight, next_attempt
+from des_platform.defs.attempts import BATCH_TAG, due_attempts, in_flight
 from des_platform.defs.datahub.assets import datahub_key
 from des_platform.defs.resources import PlatformResource
 from des_platform.defs.stage import declared_datasets
@@ -36,29 +38,52 @@ def datahub_sensor(config: DataHubConfig) -> dg.SensorDefinition:
         with platform.catalog.begin() as connection:
             partitions.register_datasets(connection, datasets)
         waiting = DataHubSource(config, platform.recorder(datasets)).waiting()
-        busy = in_flight(context.instance, {DATAHUB_TAG: config.name}, MONTH_TAG)
-        requests: list[dg.RunRequest] = []
-        for month in waiting:
-            if len(busy) >= MONTHS_IN_FLIGHT:
-                break
-            if month.first.isoformat() in busy:
-                continue
-            batch = f"{config.name}:{month.first:%Y-%m}:{month.batch}"
-            attempt = next_attempt(context.instance, batch, pause_seconds=PAUSE_SECONDS)
-            if attempt is not None:
-                busy.add(month.first.isoformat())
-                requests.append(_request(config, month, batch, attempt))
-        if requests:
-            return dg.SensorResult(run_requests=requests)
-        files = sum(month.files for month in waiting)
-        return dg.SensorResult(
-            skip_reason=f"{len(waiting)} months with {files:,} candidates wait, {len(busy)} runs are in flight."
-        )
+        return request_months(context, config.name, waiting, DATAHUB_TAG, subject=config.name)
 
     return sensor
 
 
-def _request(config: DataHubConfig, month: WaitingMonth, batch: str, attempt: int) -> dg.RunRequest:
+def request_months(
+    context: dg.SensorEvaluationContext,
+    datahub: str,
+    waiting: Sequence[WaitingMonth],
+    tag: str,
+    *,
+    subject: str,
+    apart_from: Collection[str] = (),
+) -> dg.SensorResult:
+    """Request runs for months of a DataHub that wait, a few at a time.
+
+    Args:
+        context: of the tick.
+        datahub: its name.
+        waiting: the months.
+        tag: of the runs; its value is the DataHub's name.
+        subject: what the batches' names begin with.
+        apart_from: tags of other runs, whose months are left alone.
+    """
+    busy = in_flight(context.instance, {tag: datahub}, MONTH_TAG)
+    others = {month for other in apart_from for month in in_flight(context.instance, {other: datahub}, MONTH_TAG)}
+    wanted = (
+        (month, month.first.isoformat(), f"{subject}:{month.first:%Y-%m}:{month.batch}")
+        for month in waiting
+        if month.first.isoformat() not in others
+    )
+    requests = [
+        _request(datahub, month, batch, attempt, tag)
+        for month, batch, attempt in due_attempts(
+            context.instance, wanted, busy, most=MONTHS_IN_FLIGHT, pause_seconds=PAUSE_SECONDS
+        )
+    ]
+    if requests:
+        return dg.SensorResult(run_requests=requests)
+    files = sum(month.files for month in waiting)
+    return dg.SensorResult(
+        skip_reason=f"{len(waiting)} months with {files:,} candidates wait, {len(busy)} runs are in flight."
+    )
+
+
+def _request(datahub: str, month: WaitingMonth, batch: str, attempt: int, tag: str) -> dg.RunRequest:
     key = month.first.isoformat()
-    tags = {DATAHUB_TAG: config.name, MONTH_TAG: key, BATCH_TAG: batch}
+    tags = {tag: datahub, MONTH_TAG: key, BATCH_TAG: batch}
     return dg.RunRequest(run_key=f"{batch}:{attempt}", partition_key=key, tags=tags)

@@ -4,7 +4,7 @@ import dagster as dg
 
 from des_platform.catalog import partitions
 from des_platform.catalog.dataset import Dataset
-from des_platform.defs.checking import verdict
+from des_platform.defs.checking import partition_check
 from des_platform.defs.partitions import day_of, days
 from des_platform.defs.resources import PlatformResource
 from des_platform.defs.stage import asset_key
@@ -14,45 +14,37 @@ from des_platform.lake.load import rejected_table
 def table_checks(dataset: Dataset) -> list[dg.AssetChecksDefinition]:
     """Every record is in the table or among the rejected rows (blocking), and none is rejected (a warning)."""
 
-    @dg.asset_check(
-        asset=asset_key(dataset, "table"),
-        partitions_def=days(dataset),
+    @partition_check(
+        asset_key(dataset, "table"),
+        days(dataset),
         blocking=True,
         description="Every record read from the day's files is a row of the table or of the rejected rows, once.",
     )
-    def every_record_accounted_for(
-        context: dg.AssetCheckExecutionContext, platform: PlatformResource
-    ) -> dg.AssetCheckResult:
-        def evaluate(key: str) -> dg.AssetCheckResult:
-            with platform.catalog.begin() as connection:
-                load = partitions.load_of(connection, dataset.name, day_of(key))
-            if load is None:
-                return dg.AssetCheckResult(passed=False, metadata={"problem": "the day was never loaded"})
-            rows = platform.lake.day_rows(dataset.name, day_of(key))
-            rejected = platform.lake.day_rows(rejected_table(dataset.name), day_of(key))
-            return dg.AssetCheckResult(
-                passed=rows + rejected == load.parsed_rows,
-                metadata={"records_read": load.parsed_rows, "table_rows": rows, "rejected_rows": rejected},
-            )
+    def every_record_accounted_for(platform: PlatformResource, key: str) -> dg.AssetCheckResult:
+        with platform.catalog.begin() as connection:
+            load = partitions.load_of(connection, dataset.name, day_of(key))
+        if load is None:
+            return dg.AssetCheckResult(passed=False, metadata={"problem": "the day was never loaded"})
+        rows = platform.lake.day_rows(dataset.name, day_of(key))
+        rejected = platform.lake.day_rows(rejected_table(dataset.name), day_of(key))
+        return dg.AssetCheckResult(
+            passed=rows + rejected == load.parsed_rows,
+            metadata={"records_read": load.parsed_rows, "table_rows": rows, "rejected_rows": rejected},
+        )
 
-        return verdict(context, evaluate)
-
-    @dg.asset_check(
-        asset=asset_key(dataset, "table"),
-        partitions_def=days(dataset),
+    @partition_check(
+        asset_key(dataset, "table"),
+        days(dataset),
         description="No record was rejected; those that were stand in the table of rejected rows, with the reason.",
     )
-    def no_rejected_rows(context: dg.AssetCheckExecutionContext, platform: PlatformResource) -> dg.AssetCheckResult:
-        def evaluate(key: str) -> dg.AssetCheckResult:
-            with platform.catalog.begin() as connection:
-                load = partitions.load_of(connection, dataset.name, day_of(key))
-            rejected = load.rejected_rows if load else 0
-            return dg.AssetCheckResult(
-                passed=rejected == 0,
-                severity=dg.AssetCheckSeverity.WARN,
-                metadata={"rejected_rows": rejected, "look_at": f"des.{rejected_table(dataset.name)}"},
-            )
-
-        return verdict(context, evaluate)
+    def no_rejected_rows(platform: PlatformResource, key: str) -> dg.AssetCheckResult:
+        with platform.catalog.begin() as connection:
+            load = partitions.load_of(connection, dataset.name, day_of(key))
+        rejected = load.rejected_rows if load else 0
+        return dg.AssetCheckResult(
+            passed=rejected == 0,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"rejected_rows": rejected, "look_at": f"des.{rejected_table(dataset.name)}"},
+        )
 
     return [every_record_accounted_for, no_rejected_rows]

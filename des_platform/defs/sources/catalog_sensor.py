@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from des_platform.catalog import files, inbox, partitions
 from des_platform.catalog.dataset import Dataset
-from des_platform.defs.attempts import BATCH_TAG, in_flight, next_attempt
+from des_platform.defs.attempts import BATCH_TAG, due_attempts, in_flight
 from des_platform.defs.resources import PlatformResource
 from des_platform.defs.stage import EVERY_LOOK_SECONDS
 from des_platform.naming import shard_labels
@@ -80,21 +80,20 @@ def catalog_sensor(
     def sensor(
         context: dg.SensorEvaluationContext, platform: PlatformResource
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        limit = platform.settings.runs_per_tick
         waiting = _awaited_work(platform, dataset)
         busy = in_flight(context.instance, {_DATASET: dataset.name}, _PARTITION)
+        # Looked at one by one, as what is requested makes the next one's day busy.
+        wanted = (
+            (work, work.partition, f"{dataset.name}:{work.partition}:{work.newest}")
+            for work in waiting
+            if not (work.patient and f"ingest:{work.day}" in busy)
+        )
         requested = 0
-        for work in waiting:
-            if len(busy) >= limit:
-                break
-            if work.partition in busy or (work.patient and f"ingest:{work.day}" in busy):
-                continue
-            batch = f"{dataset.name}:{work.partition}:{work.newest}"
-            attempt = next_attempt(context.instance, batch, pause_seconds=_PAUSE_SECONDS)
-            if attempt is None:
-                continue
+        most = platform.settings.runs_per_tick
+        for work, batch, attempt in due_attempts(
+            context.instance, wanted, busy, most=most, pause_seconds=_PAUSE_SECONDS
+        ):
             requested += 1
-            busy.add(work.partition)
             yield _request(dataset, work, batch, attempt, pack.name if work.stage == "pack" else ingest.name)
         if not requested:
             yield dg.SkipReason(f"{len(waiting)} partitions have files waiting, {len(busy)} runs are in flight.")

@@ -6,7 +6,7 @@ import dagster as dg
 
 from des_platform.catalog import files, inbox, partitions
 from des_platform.catalog.dataset import Dataset
-from des_platform.defs.checking import verdict
+from des_platform.defs.checking import PROBLEMS_SHOWN, partition_check
 from des_platform.defs.partitions import day_of, days
 from des_platform.defs.resources import PlatformResource
 from des_platform.defs.stage import asset_key
@@ -17,38 +17,30 @@ from des_platform.sources.manifest import listed_names
 def raw_files_checks(dataset: Dataset) -> list[dg.AssetChecksDefinition]:
     """Every file accounted for (blocking), and none given up (a warning)."""
 
-    @dg.asset_check(
-        asset=asset_key(dataset, "raw_files"),
-        partitions_def=days(dataset),
+    @partition_check(
+        asset_key(dataset, "raw_files"),
+        days(dataset),
         blocking=True,
         description="Every file taken from the inbox is catalogued, and the manifest lists exactly those.",
     )
-    def every_file_accounted_for(
-        context: dg.AssetCheckExecutionContext, platform: PlatformResource
-    ) -> dg.AssetCheckResult:
-        def evaluate(key: str) -> dg.AssetCheckResult:
-            problems = _unaccounted(platform, dataset, day_of(key))
-            return dg.AssetCheckResult(passed=not problems, metadata={"problems": problems[:20]})
+    def every_file_accounted_for(platform: PlatformResource, key: str) -> dg.AssetCheckResult:
+        problems = _unaccounted(platform, dataset, day_of(key))
+        return dg.AssetCheckResult(passed=not problems, metadata={"problems": problems[:PROBLEMS_SHOWN]})
 
-        return verdict(context, evaluate)
-
-    @dg.asset_check(
-        asset=asset_key(dataset, "raw_files"),
-        partitions_def=days(dataset),
+    @partition_check(
+        asset_key(dataset, "raw_files"),
+        days(dataset),
         description="No file of the day was given up; those that were stand in the dead letters.",
     )
-    def no_dead_letters(context: dg.AssetCheckExecutionContext, platform: PlatformResource) -> dg.AssetCheckResult:
-        def evaluate(key: str) -> dg.AssetCheckResult:
-            with platform.catalog.begin() as connection:
-                dead = inbox.tally(connection, dataset.name, day_of(key))["dead"]
-                dead += files.totals(connection, dataset.name, day_of(key)).failed
-            return dg.AssetCheckResult(
-                passed=dead == 0,
-                severity=dg.AssetCheckSeverity.WARN,
-                metadata={"given_up": dead, "look_at": "des dead-letters ls"},
-            )
-
-        return verdict(context, evaluate)
+    def no_dead_letters(platform: PlatformResource, key: str) -> dg.AssetCheckResult:
+        with platform.catalog.begin() as connection:
+            dead = inbox.tally(connection, dataset.name, day_of(key))["dead"]
+            dead += files.totals(connection, dataset.name, day_of(key)).failed
+        return dg.AssetCheckResult(
+            passed=dead == 0,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"given_up": dead, "look_at": "des dead-letters ls"},
+        )
 
     return [every_file_accounted_for, no_dead_letters]
 
