@@ -11,7 +11,7 @@ from __future__ import annotations
 import tempfile
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import quote
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -66,6 +66,14 @@ class Settings(BaseSettings):
         reports_key: what a reader must send where the reports are served to other machines.
         reports_url: where `des report serve` can be reached, such as `http://127.0.0.1:9102`; assets link their pages
             there. Empty: they name the object.
+        lake_catalog: where the tables' catalogue is: `sql`, the platform's PostgreSQL; `rest`, an Iceberg REST server;
+            `glue`, AWS Glue.
+        lake_catalog_url: base URL of the REST server, or of a Glue-compatible one; empty for AWS Glue itself.
+        lake_catalog_token: bearer token of the REST server.
+        lake_catalog_credential: `id:secret` with which the REST server gives tokens.
+        lake_warehouse: the warehouse's name at the REST server, or the URL of the folder that holds the tables; empty:
+            the folder `lake` of the platform's bucket.
+        lake_port: TCP port of `des serve lake`.
         storage_price: dollars that a GB (10^9 bytes) costs a month, for what reports say of money.
         scratch: folder for archives while they are built; one shard's small files at a time.
     """
@@ -100,6 +108,12 @@ class Settings(BaseSettings):
     reports_port: Annotated[int, Field(ge=1, le=65535)] = 9102
     reports_key: SecretStr = SecretStr("")
     reports_url: Annotated[str, Field(pattern=r"^(https?://[^\s]*[^\s/])?$")] = ""
+    lake_catalog: Literal["sql", "rest", "glue"] = "sql"
+    lake_catalog_url: Annotated[str, Field(pattern=r"^(https?://[^\s]*[^\s/])?$")] = ""
+    lake_catalog_token: SecretStr = SecretStr("")
+    lake_catalog_credential: SecretStr = SecretStr("")
+    lake_warehouse: str = ""
+    lake_port: Annotated[int, Field(ge=1, le=65535)] = 9103
     storage_price: Annotated[float, Field(ge=0)] = 0.023
     scratch: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
 
@@ -115,6 +129,12 @@ class Settings(BaseSettings):
     def _a_worker_of_the_workers(self) -> Settings:
         if self.worker_index >= self.workers:
             raise ValueError(f"DES_WORKER_INDEX is {self.worker_index}, but there are {self.workers} DES_WORKERS")
+        return self
+
+    @model_validator(mode="after")
+    def _a_place_for_the_lake(self) -> Settings:
+        if self.lake_catalog == "rest" and not self.lake_catalog_url:
+            raise ValueError("DES_LAKE_CATALOG is rest: set DES_LAKE_CATALOG_URL to the server's base URL")
         return self
 
     @cached_property

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from des_platform.catalog.table_spec import TableSpec
 from des_platform.settings import BucketName
 
 if TYPE_CHECKING:
@@ -20,21 +21,6 @@ if TYPE_CHECKING:
 KIB = 1024
 MAX_SMALL_BYTES = 64 * KIB * KIB
 """No member of an archive is larger: a reader may hold it in memory."""
-
-
-class TableSpec(BaseModel):
-    """How a dataset's files become rows.
-
-    Attributes:
-        columns: column name to type, one of string, long, double, boolean, date, timestamp.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    columns: dict[
-        Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")],
-        Literal["string", "long", "double", "boolean", "date", "timestamp"],
-    ] = Field(min_length=1)
 
 
 class Dataset(BaseModel):
@@ -47,7 +33,7 @@ class Dataset(BaseModel):
         start: first day (UTC) that files may belong to.
         end: day after the last one; empty for an open end.
         day_in_key: the day stands in the key as YYYY-MM-DD; otherwise the day is the one on which the file arrived.
-        table: columns of its table; empty for a dataset without one.
+        table: columns and partitioning of its table; empty for a dataset without one.
         profile: what the choice of codec aims at.
         small_bytes: a file up to this size goes into its shard; a larger one becomes a compressed object of its own.
         shard_bits: leading bits of SHA-256 of a file's name that choose its shard; 4 bits are 16 shards.

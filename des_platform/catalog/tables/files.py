@@ -1,38 +1,13 @@
-"""The catalogue's tables, in the schema `des_catalog`.
-
-Invariants that the database itself holds:
-
-* a file is recorded once: `(bucket, key, etag)` is unique in the inbox and among the files, whatever announced it;
-* a DES name belongs to one file, and a file to at most one container;
-* a shard has at most one published container;
-* a fencing token only grows;
-* a row of a source database stands in the ledger once, a deletion is recorded once;
-* the removal of a file's original is planned once.
-
-The migrations in `migrations/` create what stands here; a test compares the two.
-"""
+"""What the platform knows of files: from the inbox to the container, and what sources and sensors remember."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
-# Not "des": a schema named like the user comes first in PostgreSQL's search path and would swallow the other tables.
-SCHEMA = "des_catalog"
-
-metadata = sa.MetaData(
-    schema=SCHEMA,
-    naming_convention={
-        "pk": "%(table_name)s_pkey",
-        "uq": "%(table_name)s_%(column_0_N_name)s_key",
-        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
-        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-    },
-)
-
-_now = sa.text("now()")
-_timestamp = sa.TIMESTAMP(timezone=True)
+from des_platform.catalog.tables.base import metadata
+from des_platform.catalog.tables.base import now as _now
+from des_platform.catalog.tables.base import timestamp as _timestamp
 
 datasets = sa.Table(
     "datasets",
