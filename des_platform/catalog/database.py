@@ -33,8 +33,12 @@ class Catalog:
         self.engine = engine
 
     @classmethod
-    def open(cls, settings: Settings) -> Catalog:
+    def open(cls, settings: Settings, *, connections: int = 4) -> Catalog:
         """Connect and migrate.
+
+        Args:
+            settings: where the database is.
+            connections: how many stay open for whoever needs one; `threads` more are made at need, and closed again.
 
         Raises:
             ConfigurationError: the server cannot be reached, or the database is newer than this code.
@@ -42,7 +46,7 @@ class Catalog:
         engine = sa.create_engine(
             settings.catalog_url,
             pool_pre_ping=True,
-            pool_size=4,
+            pool_size=connections,
             max_overflow=settings.threads,
             connect_args={"connect_timeout": 10},
         )

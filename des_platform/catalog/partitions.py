@@ -31,7 +31,7 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class TableLoad:
-    """The last load of one day into its table."""
+    """The last load of one day into its table; `undeclared_columns` are those of its files that the table has not."""
 
     dataset: str
     day: date
@@ -40,6 +40,7 @@ class TableLoad:
     table_rows: int
     rejected_rows: int
     snapshot_id: int | None
+    undeclared_columns: list[str]
 
 
 def register_datasets(connection: sa.Connection, definitions: Iterable[Dataset]) -> None:
@@ -107,7 +108,7 @@ def replace_manifest(connection: sa.Connection, manifest: Manifest) -> None:
 
 
 def load_of(connection: sa.Connection, dataset: str, day: date) -> TableLoad | None:
-    """The last load of one day into its table."""
+    """The last load of one day into its table; `undeclared_columns` are those of its files that the table has not."""
     columns = [table_loads.c[name] for name in TableLoad.__dataclass_fields__]
     row = connection.execute(
         sa.select(*columns).where(table_loads.c.dataset == dataset, table_loads.c.day == day)

@@ -9,16 +9,28 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-COLUMN_TYPE = (
-    r"^(string|int|long|float|double|boolean|date|time|timestamp|timestamp_ntz|binary|json"
-    r"|decimal\([1-9][0-9]?, ?[0-9]{1,2}\))$"
+COLUMN_TYPES = (
+    *("string", "int", "long", "float", "double", "boolean", "date", "time", "timestamp", "timestamp_ntz", "binary"),
+    "json",
 )
-"""Types a column may have. `timestamp` is an instant (microseconds, UTC), `timestamp_ntz` a wall clock without a zone
-(microseconds), `time` a time of day (microseconds), `json` text that holds one JSON value."""
+"""Types a column may have, beside `decimal(P,S)`. `timestamp` is an instant (microseconds, UTC), `timestamp_ntz` a wall
+clock without a zone (microseconds), `time` a time of day (microseconds), `json` text that holds one JSON value."""
+
+COLUMN_TYPE = rf"^({'|'.join(COLUMN_TYPES)}|decimal\(([1-9]|[12][0-9]|3[0-8]), ?([0-9]|[12][0-9]|3[0-8])\))$"
+"""The same as a pattern; it does not say that a decimal has no more digits after the point than in all."""
+
+
+def _known_type(value: str) -> str:
+    found = re.fullmatch(COLUMN_TYPE, value)
+    if found and (found[2] is None or int(found[3]) <= int(found[2])):
+        return value
+    raise ValueError(f"unknown type {value!r}, expected one of {', '.join(map(repr, COLUMN_TYPES))}, 'decimal(P,S)'")
+
 
 ColumnName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
+ColumnType = Annotated[str, AfterValidator(_known_type)]
 Compatibility = Literal["backward", "forward", "full", "none"]
 Strategy = Literal["year", "month", "day", "hour", "hash", "list", "range"]
 _RULE = re.compile(r"(year|month|day|hour|hash|list|range)\(\s*([A-Za-z_][A-Za-z0-9_]{0,62})\s*((?:,[^,()]+)*)\)")
@@ -80,7 +92,7 @@ class TableSpec(BaseModel):
     """How a dataset's files become rows.
 
     Attributes:
-        columns: column name to type (`COLUMN_TYPE`); empty: inferred from the first day's files, then pinned as the
+        columns: column name to type (`COLUMN_TYPES`); empty: inferred from the first day's files, then pinned as the
             table's first schema version.
         partition_by: rules such as `month(traded)` or `hash(account, 16)`, beside the day that every table is
             partitioned by. A change holds for the days written from then on; the others stay readable as they are.
@@ -97,7 +109,7 @@ class TableSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    columns: dict[ColumnName, Annotated[str, Field(pattern=COLUMN_TYPE)]] = Field(default_factory=dict)
+    columns: dict[ColumnName, ColumnType] = Field(default_factory=dict)
     partition_by: tuple[str, ...] = ()
     misfits: Literal["reject", "rescue"] = "reject"
     compatibility: Compatibility = "backward"

@@ -59,6 +59,8 @@ def dataset(**changes: Any) -> Dataset:
         ("table", {"columns": {"price": "double"}, "partition_by": ["weekly(price)"]}, "is no partition rule"),
         ("table", {"columns": {"price": "double"}, "partition_by": ["hash(price, 0)"]}, "number of buckets"),
         ("table", {"columns": {"price": "double"}, "partition_by": ["list(symbol)"]}, "not among the columns"),
+        ("table", {"columns": {"price": "decimal(39,2)"}}, "unknown type"),
+        ("table", {"columns": {"price": "decimal(2,3)"}}, "unknown type"),
         ("table", {"columns": {"id": "long"}, "tolerance": {"id": 0.01}}, "tolerance is for doubles"),
         ("table", {"columns": {"price": "money"}}, "string"),
         ("table", {"columns": {"drop table": "string"}}, "pattern"),

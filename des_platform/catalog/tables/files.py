@@ -158,6 +158,7 @@ table_loads = sa.Table(
     sa.Column("table_rows", sa.BigInteger, nullable=False),
     sa.Column("rejected_rows", sa.BigInteger, nullable=False),
     sa.Column("snapshot_id", sa.BigInteger),
+    sa.Column("undeclared_columns", JSONB, nullable=False, server_default=sa.text("'[]'")),
     sa.Column("updated_at", _timestamp, nullable=False, server_default=_now),
 )
 

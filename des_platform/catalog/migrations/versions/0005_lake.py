@@ -16,6 +16,11 @@ SCHEMA = "des_catalog"
 
 def upgrade() -> None:
     """Apply the change."""
+    op.add_column(
+        "table_loads",
+        sa.Column("undeclared_columns", JSONB(), server_default=sa.text("'[]'"), nullable=False),
+        schema=SCHEMA,
+    )
     op.create_table(
         "api_keys",
         sa.Column("key_id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -281,3 +286,4 @@ def downgrade() -> None:
         "api_keys",
     ):
         op.drop_table(table, schema=SCHEMA)
+    op.drop_column("table_loads", "undeclared_columns", schema=SCHEMA)
