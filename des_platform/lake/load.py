@@ -1,29 +1,32 @@
-"""The table stage: the rows of one day's files, read as they stream in, replace that day of the dataset's table.
+"""The table stage: the rows of some days' files, read as they stream in, replace these days of the dataset's table.
 
 Every record of every file ends in one of two tables: `<dataset>`, or `<dataset>_rejected` with its text, the reason,
-its file and its line. Both days are replaced, never appended to, so a load may run any number of times. A file that
+its file and its line. Days of both are replaced, never appended to, so a load may run any number of times. A file that
 cannot be found or has no tabular format is one rejected row, and its neighbours go on; damaged bytes stop the load
 before anything is replaced, since rows of a file that is not what was catalogued are worse than yesterday's rows.
 
-Memory holds a few record batches; rejected rows wait in a scratch file.
+The table follows its definition before anything is written (`declaring`), and all days that are handed over stand in
+one commit. Memory holds a few record batches; rejected rows wait in scratch files.
 """
 
 from __future__ import annotations
 
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from des_platform.catalog import files, partitions
+from des_platform.catalog import files, lake_tables, partitions
 from des_platform.catalog.partitions import TableLoad
-from des_platform.lake.types import FILE, LINE
+from des_platform.lake.declaring import ensure_declared
+from des_platform.lake.registry import sync_partitions
+from des_platform.lake.rejected import REJECTED_COLUMNS, RejectedRows, rejected_table
+from des_platform.lake.types import FILE, LINE, RESCUED
 from des_platform.objectstore import ObjectNotFound, PreconditionFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import date
-    from io import IOBase
     from pathlib import Path
 
     import pyarrow as pa
@@ -31,165 +34,188 @@ if TYPE_CHECKING:
     from des_platform.catalog.database import Catalog
     from des_platform.catalog.dataset import Dataset
     from des_platform.catalog.files import FileRow
+    from des_platform.catalog.table_spec import TableSpec
     from des_platform.files.reader import FileReader
     from des_platform.lake.tables import Lake
     from des_platform.lake.types import Replaced
-    from des_platform.parquet import ColumnType, FileFormat, RejectedRow
-
-FORMATS: dict[str, FileFormat] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
-_REJECTED_COLUMNS = {"text": "string", "reason": "string"}
+    from des_platform.parquet import RowBatch
 
 
 @dataclass(slots=True)
 class LoadReport:
-    """One day's load: files and bytes, records read, rows kept and rejected, columns that nobody declared."""
+    """One day's load.
+
+    Attributes:
+        files: files of the day.
+        bytes_read: bytes of their originals.
+        records: records read.
+        rows: records that became rows.
+        rescued: rows of which a value is kept in `_rescued`.
+        rejected: records that became rejected rows.
+        extra_columns: columns of the files that the table has not.
+        reasons: rejected rows by the kind of their reason.
+        replaced: what the commit made of the day; None where the dataset has no table yet.
+    """
 
     files: int = 0
     bytes_read: int = 0
     records: int = 0
     rows: int = 0
+    rescued: int = 0
     rejected: int = 0
     extra_columns: set[str] = field(default_factory=set)
     reasons: dict[str, int] = field(default_factory=dict)
     replaced: Replaced | None = None
 
 
-def rejected_table(dataset: str) -> str:
-    """Name of the table that keeps a dataset's rejected rows."""
-    return f"{dataset}_rejected"
-
-
-def load_day(
+def load_days(
     catalog: Catalog,
     reader: FileReader,
     lake: Lake,
     dataset: Dataset,
-    day: date,
+    days: Sequence[date],
     *,
     scratch: Path,
     properties: Mapping[str, str],
-) -> LoadReport:
-    """Replace one day of a dataset's table by the rows of its files.
+) -> dict[date, LoadReport]:
+    """Replace some days of a dataset's table by the rows of their files, in one commit.
 
     Args:
         catalog: names the files, keeps the counts.
         reader: gives their bytes.
         lake: holds the tables.
         dataset: one with a table.
-        day: the day (UTC).
+        days: the days (UTC), each once.
         scratch: folder for the rejected rows on their way.
-        properties: written into the tables' snapshots, such as the run.
+        properties: written into the tables' snapshots and files, such as the run.
+
+    Returns:
+        Day to what its load was.
 
     Raises:
-        SchemaConflict: the table has a declared column with another type.
+        SchemaConflict: the table cannot become what the definition says; nothing was changed.
         IntegrityError: a file's bytes are not those that were catalogued; nothing was replaced.
     """
-    from des_platform.parquet import ColumnType
+    spec = ensure_declared(catalog, reader, lake, dataset, days, scratch=scratch)
+    lake.ensure_table(rejected_table(dataset.name), REJECTED_COLUMNS)
+    with ExitStack() as open_files:
+        loading = [
+            _Day(day, RejectedRows(open_files.enter_context(tempfile.TemporaryFile(dir=scratch)))) for day in days
+        ]
+        replaced: dict[date, Replaced] = {}
+        if spec is None:
+            for one in loading:
+                one.reject_all(catalog, dataset)
+        else:
+            rows = ((one.day, one.rows(catalog, reader, dataset, spec, scratch)) for one in loading)
+            replaced = lake.replace_days(dataset.name, rows, properties=properties, tolerance=spec.tolerance)
+        rejected = ((one.day, one.rejected.batches()) for one in loading)
+        lake.replace_days(rejected_table(dataset.name), rejected, properties=properties)
+    reports = {}
+    for one in loading:
+        one.report.replaced = replaced.get(one.day)
+        one.report.rejected, one.report.reasons = one.rejected.count, one.rejected.reasons
+        one.report.records = one.report.rows + one.report.rejected
+        reports[one.day] = one.report
+    _record(catalog, lake, dataset, spec, reports)
+    return reports
 
-    declared = dataset.table.columns if dataset.table else {}
-    columns = {name: ColumnType(kind) for name, kind in declared.items()}
-    rejected = rejected_table(dataset.name)
-    lake.ensure_table(dataset.name, columns)
-    lake.ensure_table(rejected, _REJECTED_COLUMNS)
-    report = LoadReport()
-    with tempfile.TemporaryFile(dir=scratch) as spool:
-        sink = _RejectedSink(spool, report)
-        report.replaced = lake.replace_day(
-            dataset.name, day, _rows(catalog, reader, dataset, day, columns, sink), properties=properties
-        )
-        lake.replace_day(rejected, day, sink.batches(), properties=properties)
+
+def _record(
+    catalog: Catalog, lake: Lake, dataset: Dataset, spec: TableSpec | None, reports: Mapping[date, LoadReport]
+) -> None:
     with catalog.begin() as connection:
-        partitions.replace_load(
-            connection,
-            TableLoad(
+        for day, report in reports.items():
+            partitions.replace_load(
+                connection,
+                TableLoad(
+                    dataset.name,
+                    day,
+                    report.files,
+                    report.records,
+                    report.rows,
+                    report.rejected,
+                    report.replaced.snapshot_id if report.replaced else None,
+                    sorted(report.extra_columns),
+                ),
+            )
+        if spec is not None:
+            lake_tables.register(
+                connection,
                 dataset.name,
-                day,
-                report.files,
-                report.records,
-                report.rows,
-                report.rejected,
-                report.replaced.snapshot_id,
-            ),
-        )
-    return report
+                dataset=dataset.name,
+                partition_by=spec.partition_by,
+                compatibility=spec.compatibility,
+            )
+    if spec is not None:
+        sync_partitions(catalog, lake, dataset.name)
 
 
-def _rows(
-    catalog: Catalog,
-    reader: FileReader,
-    dataset: Dataset,
-    day: date,
-    columns: Mapping[str, ColumnType],
-    sink: _RejectedSink,
-) -> Iterator[pa.RecordBatch]:
-    with catalog.begin() as connection:
-        for batch in files.of_day(connection, dataset.name, day):
-            for file in batch:
-                sink.report.files += 1
-                sink.report.bytes_read += file.size
-                yield from _rows_of(reader, file, columns, sink)
+class _Day:
+    """One day on its way into the table."""
+
+    def __init__(self, day: date, rejected: RejectedRows) -> None:
+        self.day = day
+        self.rejected = rejected
+        self.report = LoadReport()
+
+    def rows(
+        self, catalog: Catalog, reader: FileReader, dataset: Dataset, spec: TableSpec, scratch: Path
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of the day's files, with their lineage; what is none goes to the rejected ones."""
+        for file in self._files(catalog, dataset):
+            yield from self._rows_of(reader, file, spec, scratch)
+
+    def reject_all(self, catalog: Catalog, dataset: Dataset) -> None:
+        """Reject every file of the day, as there are no columns that it could fill."""
+        from des_platform.parquet import RejectedRow
+
+        reason = "the table has no columns yet: none is declared, and no file tells any"
+        for file in self._files(catalog, dataset):
+            self.rejected.add(file.name, [RejectedRow(1, "", reason)])
+
+    def _files(self, catalog: Catalog, dataset: Dataset) -> Iterator[FileRow]:
+        with catalog.begin() as connection:
+            for batch in files.of_day(connection, dataset.name, self.day):
+                for file in batch:
+                    self.report.files += 1
+                    self.report.bytes_read += file.size
+                    yield file
+
+    def _rows_of(self, reader: FileReader, file: FileRow, spec: TableSpec, scratch: Path) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        from des_platform.lake.reading import read_file
+        from des_platform.parquet import RejectedRow
+
+        former = {old: spec.columns[new] for new, old in spec.renames.items()}
+        try:
+            for found in read_file(
+                file.key, reader.stream(file), former | spec.columns, scratch=scratch, misfits=spec.misfits
+            ):
+                self._count(file, found, spec)
+                if found.rows.num_rows:
+                    rows = _under_new_names(found.rows, spec)
+                    rows = rows.append_column(FILE, pa.repeat(file.name, rows.num_rows))
+                    yield rows.append_column(LINE, found.lines)
+        except (ObjectNotFound, PreconditionFailed) as error:
+            self.rejected.add(file.name, [RejectedRow(1, "", f"the file cannot be read: {error}")])
+
+    def _count(self, file: FileRow, found: RowBatch, spec: TableSpec) -> None:
+        self.rejected.add(file.name, found.rejected)
+        self.report.extra_columns |= found.extra_columns.difference(spec.drops)
+        self.report.rows += found.rows.num_rows
+        if spec.misfits == "rescue":
+            self.report.rescued += found.rows.num_rows - found.rows.column(RESCUED).null_count
 
 
-def _rows_of(
-    reader: FileReader, file: FileRow, columns: Mapping[str, ColumnType], sink: _RejectedSink
-) -> Iterator[pa.RecordBatch]:
+def _under_new_names(rows: pa.RecordBatch, spec: TableSpec) -> pa.RecordBatch:
+    """Files from before a renaming bring the column under its former name."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
-    from des_platform.parquet import RejectedRow, read_rows
-
-    suffix = PurePosixPath(file.key).suffix.lower()
-    if suffix not in FORMATS:
-        reason = f"{file.key} has no tabular format: the name ends in none of {', '.join(FORMATS)}"
-        sink.add(file, [RejectedRow(1, "", reason)])
-        return
-    try:
-        for found in read_rows(reader.stream(file), FORMATS[suffix], columns):
-            sink.add(file, found.rejected)
-            sink.report.extra_columns |= found.extra_columns
-            sink.report.records += found.rows.num_rows
-            sink.report.rows += found.rows.num_rows
-            if found.rows.num_rows:
-                named = found.rows.append_column(FILE, pa.repeat(file.name, found.rows.num_rows))
-                yield named.append_column(LINE, found.lines)
-    except (ObjectNotFound, PreconditionFailed) as error:
-        sink.add(file, [RejectedRow(1, "", f"the file cannot be read: {error}")])
-
-
-class _RejectedSink:
-    """Rejected rows on their way from the parser to their table: an Arrow stream in a scratch file."""
-
-    def __init__(self, spool: IOBase, report: LoadReport) -> None:
-        import pyarrow as pa
-
-        self.report = report
-        self._spool = spool
-        text: list[pa.Field[Any]] = [pa.field(name, pa.string()) for name in (*_REJECTED_COLUMNS, FILE)]
-        self._schema = pa.schema([*text, pa.field(LINE, pa.int64())])
-        self._writer = pa.ipc.new_stream(spool, self._schema)
-
-    def add(self, file: FileRow, rows: list[RejectedRow]) -> None:
-        """Keep rejected rows of one file, and count them."""
-        import pyarrow as pa
-
-        if not rows:
-            return
-        self.report.records += len(rows)
-        self.report.rejected += len(rows)
-        for row in rows:
-            kind = row.reason.split(":", 1)[0][:80]
-            self.report.reasons[kind] = self.report.reasons.get(kind, 0) + 1
-        columns = {
-            "text": [row.text for row in rows],
-            "reason": [row.reason for row in rows],
-            FILE: [file.name] * len(rows),
-            LINE: [row.line for row in rows],
-        }
-        self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
-
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """What was kept; ends the writing."""
-        import pyarrow as pa
-
-        self._writer.close()
-        self._spool.seek(0)
-        yield from pa.ipc.open_stream(self._spool)
+    columns = {name: rows.column(name) for name in rows.schema.names}
+    for new, old in spec.renames.items():
+        if old not in spec.columns:
+            columns[new] = pc.coalesce(columns[new], columns.pop(old))
+    return pa.RecordBatch.from_pydict(columns)

@@ -1,41 +1,67 @@
 """From declared columns to an Iceberg schema, and the changes that a table survives.
 
 A new column is metadata only and reads null for the days before it. A column that is no longer declared stays, null
-from now on: its old days keep their values. A changed type is refused with `SchemaConflict`. All columns are
-optional.
+from now on: its old days keep their values. A type may widen (int to long, float to double, more digits before a
+decimal's point); any other change is refused with `SchemaConflict`. All columns are optional.
 """
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from pyiceberg.exceptions import CommitFailedException, TableAlreadyExistsError
+from pyiceberg.exceptions import TableAlreadyExistsError
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.transforms import IdentityTransform
-from pyiceberg.types import BooleanType, DateType, DoubleType, LongType, NestedField, StringType, TimestamptzType
+from pyiceberg.types import (
+    BinaryType,
+    BooleanType,
+    DateType,
+    DecimalType,
+    DoubleType,
+    FloatType,
+    IntegerType,
+    LongType,
+    NestedField,
+    StringType,
+    TimestampType,
+    TimestamptzType,
+    TimeType,
+)
 
-from des_platform.lake.types import COLUMN_TYPES, DAY, FILE, LINE, RESERVED_COLUMNS, SchemaConflict
+from des_platform.catalog.table_spec import COLUMN_TYPE
+from des_platform.lake.commit import commit
+from des_platform.lake.partitioning import check_rules, stage_partitioning
+from des_platform.lake.types import COLUMN_TYPES, DAY, FILE, JSON_DOC, LINE, RESCUED, RESERVED_COLUMNS, SchemaConflict
 from des_platform.settings import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pyiceberg.catalog import Catalog
-    from pyiceberg.table import Table
+    from pyiceberg.table import Transaction
     from pyiceberg.types import IcebergType, PrimitiveType
+
+    from des_platform.catalog.table_spec import PartitionRule
 
 _ICEBERG: Final[dict[str, PrimitiveType]] = {
     "string": StringType(),
+    "int": IntegerType(),
     "long": LongType(),
+    "float": FloatType(),
     "double": DoubleType(),
     "boolean": BooleanType(),
     "date": DateType(),
+    "time": TimeType(),
     "timestamp": TimestamptzType(),
+    "timestamp_ntz": TimestampType(),
+    "binary": BinaryType(),
 }
 _NAMES: Final[dict[IcebergType, str]] = {iceberg: name for name, iceberg in _ICEBERG.items()}
 _LONGEST_NAME: Final = 128
-_EVOLUTION_ATTEMPTS: Final = 20
+_MOST_DIGITS: Final = 38
 
 _PROPERTIES: Final = {
     "format-version": "2",
@@ -48,8 +74,9 @@ _PROPERTIES: Final = {
     "commit.retry.num-retries": "50",
     "commit.retry.min-wait-ms": "20",
     "commit.retry.max-wait-ms": "500",
-    # A day is dropped by the bounds of this column alone; truncated or absent ones would make it a rewrite.
-    "write.metadata.metrics.column.day": "full",
+    # Files are dropped whole by the bounds of these columns; truncated or absent ones would make it a rewrite.
+    f"write.metadata.metrics.column.{DAY}": "full",
+    f"write.metadata.metrics.column.{FILE}": "full",
 }
 
 
@@ -59,18 +86,20 @@ def check_columns(table: str, columns: Mapping[str, str]) -> None:
     Raises:
         ConfigurationError: naming the table, the column, what was found and what is expected.
     """
-    seen: dict[str, str] = {name.lower(): name for name in RESERVED_COLUMNS}
+    seen: dict[str, str] = {}
     for name, type_name in columns.items():
         where = f"table {table!r}, column {name!r}"
         if not name.isprintable() or name != name.strip() or "." in name or not 0 < len(name) <= _LONGEST_NAME:
             raise ConfigurationError(
                 f"{where}: a name is 1 to {_LONGEST_NAME} printable characters, no dot, no space around it"
             )
-        if type_name not in COLUMN_TYPES:
-            raise ConfigurationError(f"{where}: unknown type {type_name!r}, expected one of {', '.join(COLUMN_TYPES)}")
-        if name.lower() in RESERVED_COLUMNS:
+        if not _known(type_name):
+            known = ", ".join([*COLUMN_TYPES, f"decimal(P,S) of at most {_MOST_DIGITS} digits"])
+            raise ConfigurationError(f"{where}: unknown type {type_name!r}, expected one of {known}")
+        if name.startswith("_"):
+            own = ", ".join([*RESERVED_COLUMNS, RESCUED])
             raise ConfigurationError(
-                f"{where}: the name is reserved ({', '.join(RESERVED_COLUMNS)}); rename the column"
+                f"{where}: names that begin with _ are reserved for the lake ({own}); rename the column"
             )
         if name.lower() in seen:
             raise ConfigurationError(
@@ -79,71 +108,131 @@ def check_columns(table: str, columns: Mapping[str, str]) -> None:
         seen[name.lower()] = name
 
 
-def column_types(table: Table) -> list[tuple[str, str]]:
-    """Return the table's columns in order with their types, in Iceberg's words for one that nobody may declare."""
-    return [(field.name, _NAMES.get(field.field_type, str(field.field_type))) for field in table.schema().fields]
+def iceberg_type(kind: str) -> PrimitiveType:
+    """The Iceberg type of a column type; that of json is string."""
+    if kind.startswith("decimal"):
+        digits, scale = map(int, re.findall(r"\d+", kind))
+        return DecimalType(digits, scale)
+    return StringType() if kind == "json" else _ICEBERG[kind]
 
 
-def create_or_evolve(catalog: Catalog, identifier: tuple[str, str], columns: Mapping[str, str]) -> None:
-    """Make the table have the declared columns, whoever else does the same right now.
+def column_type(field: NestedField) -> str:
+    """The column type of an Iceberg field; in Iceberg's words for one that nobody may declare."""
+    if isinstance(field.field_type, StringType) and field.doc == JSON_DOC:
+        return "json"
+    if isinstance(field.field_type, DecimalType):
+        return f"decimal({field.field_type.precision},{field.field_type.scale})"
+    return _NAMES.get(field.field_type, str(field.field_type))
+
+
+def column_types(schema: Schema) -> list[tuple[str, str]]:
+    """Return a table's columns in order with their types."""
+    return [(field.name, column_type(field)) for field in schema.fields]
+
+
+def create_or_evolve(
+    catalog: Catalog,
+    identifier: tuple[str, str],
+    columns: Mapping[str, str],
+    partitioning: Sequence[PartitionRule] | None,
+    *,
+    location: str | None = None,
+) -> None:
+    """Make the table have the declared columns and partitioning, whoever else does the same right now.
 
     Args:
         catalog: the tables' catalogue.
         identifier: namespace and name.
-        columns: declared columns, checked, each with one of `COLUMN_TYPES`.
+        columns: declared columns, checked; `_rescued` may be among them.
+        partitioning: rules beside the day; None: as it is.
+        location: URL of a new table's folder; None: the catalogue's choice.
 
     Raises:
-        SchemaConflict: the table has such a column with another type, or one that differs in case alone.
+        SchemaConflict: the table has such a column with a type that cannot become the declared one, or one that
+            differs in case alone.
+        ConfigurationError: a rule that does not suit the columns; the table is as it was, or there is none.
         pyiceberg.exceptions.CommitFailedException: other writers won every attempt.
     """
     if not catalog.table_exists(identifier):
-        schema = _schema(columns)
-        day = schema.find_field(DAY)
-        spec = PartitionSpec(PartitionField(day.field_id, 1000, IdentityTransform(), DAY))
-        # Resolves Parquet files registered without field ids; pyiceberg keeps it right when a column is added.
-        mapping = {"schema.name-mapping.default": schema.name_mapping.model_dump_json()}
-        try:
-            catalog.create_table(identifier, schema, partition_spec=spec, properties=_PROPERTIES | mapping)
-        except TableAlreadyExistsError:
-            pass
-        else:
-            return
-    for attempts_left in reversed(range(_EVOLUTION_ATTEMPTS)):
-        try:
-            _evolve(catalog.load_table(identifier), columns)
-        except CommitFailedException:
-            if not attempts_left:
-                raise
-        else:
-            return
+        _create(catalog, identifier, columns, partitioning or (), location)
+    table = catalog.load_table(identifier)
+
+    def stage(transaction: Transaction) -> None:
+        _stage_columns(transaction, columns, identifier[-1])
+        if partitioning is not None:
+            stage_partitioning(transaction, partitioning, identifier[-1])
+
+    commit(table, stage)
+
+
+def _known(type_name: str) -> bool:
+    if not re.fullmatch(COLUMN_TYPE, type_name):
+        return False
+    digits = [int(number) for number in re.findall(r"\d+", type_name)]
+    return not digits or digits[1] <= digits[0] <= _MOST_DIGITS
+
+
+def _create(
+    catalog: Catalog,
+    identifier: tuple[str, str],
+    columns: Mapping[str, str],
+    partitioning: Sequence[PartitionRule],
+    location: str | None,
+) -> None:
+    schema = _schema(columns)
+    check_rules(identifier[-1], schema, partitioning)
+    spec = PartitionSpec(PartitionField(schema.find_field(DAY).field_id, 1000, IdentityTransform(), DAY))
+    # Resolves Parquet files registered without field ids; pyiceberg keeps it right when a column is added.
+    mapping = {"schema.name-mapping.default": schema.name_mapping.model_dump_json()}
+    with suppress(TableAlreadyExistsError):
+        catalog.create_table(identifier, schema, location, partition_spec=spec, properties=_PROPERTIES | mapping)
 
 
 def _schema(columns: Mapping[str, str]) -> Schema:
     ordered = {DAY: RESERVED_COLUMNS[DAY], **columns, FILE: RESERVED_COLUMNS[FILE], LINE: RESERVED_COLUMNS[LINE]}
     return Schema(
         *(
-            NestedField(number, name, _ICEBERG[type_name], required=False)
-            for number, (name, type_name) in enumerate(ordered.items(), start=1)
+            NestedField(number, name, iceberg_type(kind), required=False, doc=JSON_DOC if kind == "json" else None)
+            for number, (name, kind) in enumerate(ordered.items(), start=1)
         )
     )
 
 
-def _evolve(table: Table, columns: Mapping[str, str]) -> None:
-    name = table.name()[-1]
-    existing = dict(column_types(table))
+def _stage_columns(transaction: Transaction, columns: Mapping[str, str], table: str) -> None:
+    schema = transaction.table_metadata.schema()
+    existing = dict(column_types(schema))
     by_lower = {column.lower(): column for column in existing}
-    missing = {}
+    missing, wider = {}, {}
     for column, declared in {**columns, **RESERVED_COLUMNS}.items():
         found = existing.get(column)
         if found is None and column.lower() in by_lower:
             advice = "many engines cannot tell the two apart: declare it under the table's name"
-            raise SchemaConflict(name, column, f"column {by_lower[column.lower()]!r}", declared, advice)
+            raise SchemaConflict(table, column, f"column {by_lower[column.lower()]!r}", declared, advice)
         if found is None:
             missing[column] = declared
-        elif found != declared:
-            advice = "declare the table's type, or give the new values a column (or a table) of their own"
-            raise SchemaConflict(name, column, found, declared, advice)
-    if missing:
-        with table.update_schema() as update:
+        elif found != declared.replace(" ", ""):
+            if not _widens(found, declared):
+                advice = "declare the table's type, or give the new values a column (or a table) of their own"
+                raise SchemaConflict(table, column, found, declared, advice)
+            wider[column] = declared
+    if missing or wider:
+        with transaction.update_schema() as update:
             for column, declared in missing.items():
-                update.add_column(column, _ICEBERG[declared])
+                update.add_column(column, iceberg_type(declared), doc=JSON_DOC if declared == "json" else None)
+            for column, declared in wider.items():
+                update.update_column(column, field_type=iceberg_type(declared))
+
+
+def _widens(found: str, declared: str) -> bool:
+    """Whether every value of a type is one of the other, and Iceberg can read it as such."""
+    if (found, declared) in {("int", "long"), ("float", "double")}:
+        return True
+    if not (found.startswith("decimal") and declared.startswith("decimal")):
+        return False
+    narrow, wide = iceberg_type(found), iceberg_type(declared)
+    return (
+        isinstance(narrow, DecimalType)
+        and isinstance(wide, DecimalType)
+        and narrow.scale == wide.scale
+        and narrow.precision <= wide.precision
+    )

@@ -10,6 +10,7 @@ import pytest
 from pyiceberg.exceptions import CommitFailedException
 
 from des_platform.lake.tables import Lake
+from des_platform.lake.types import CommitUnknown
 from des_platform_tests.lake.conftest import rows
 from des_platform_tests.lake.test_replace import data_files, parquet_in
 
@@ -101,7 +102,7 @@ def test_a_commit_whose_answer_is_lost_keeps_its_files(ticks: Lake, monkeypatch:
 
     with monkeypatch.context() as patch:
         patch.setattr(ticks._catalog, "commit_table", commit_and_fall_silent)
-        with pytest.raises(ConnectionError, match="the answer is lost"):
+        with pytest.raises(CommitUnknown, match="the answer is lost"):
             ticks.replace_day("ticks", MONDAY, [rows(5)], properties={})
     assert ticks.scan_day("ticks", MONDAY, 10).num_rows == 5
     ticks.replace_day("ticks", MONDAY, [rows(5)], properties={})

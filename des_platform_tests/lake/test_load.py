@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 from contextlib import closing
@@ -9,14 +10,18 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from des_platform.archive import CorruptArchive, DesReader
-from des_platform.catalog import containers, partitions
+from des_platform.catalog import containers, lake_tables, partitions
 from des_platform.catalog.dataset import TableSpec
 from des_platform.codecs import CorruptStream
 from des_platform.files.reader import FileReader
-from des_platform.lake.load import LoadReport, load_day, rejected_table
+from des_platform.lake.load import LoadReport, load_days
+from des_platform.lake.rejected import rejected_table
 from des_platform.lake.tables import Lake
 from des_platform.lake.types import SchemaConflict
 from des_platform.objectstore import IntegrityError
@@ -57,13 +62,16 @@ class Loader:
         self.platform.take_in(day)
 
     def load(self, day: date = DAY) -> LoadReport:
+        return self.load_all([day])[day]
+
+    def load_all(self, days: list[date]) -> dict[date, LoadReport]:
         reader = FileReader(self.platform.catalog, self.platform.buckets)
-        return load_day(
+        return load_days(
             self.platform.catalog,
             reader,
             self.lake,
             self.platform.dataset,
-            day,
+            days,
             scratch=self.platform.scratch,
             properties={"run": "r-1"},
         )
@@ -382,3 +390,128 @@ def test_loading_leaves_the_scratch_folder_empty(loader: Loader) -> None:
     loader.take_in({"a.csv": as_csv(records(0, 3)) + b"x\n"})
     loader.load()
     assert not [*loader.platform.scratch.iterdir()]
+
+
+def test_columns_that_nobody_declared_are_inferred_once_and_then_stay(loader: Loader) -> None:
+    loader.platform.dataset = DATASET.model_copy(update={"table": TableSpec()})
+    loader.take_in({"a.csv": b"id,price,day\n1,0.5,2026-03-01\n", "b.jsonl": b'{"id": 2, "price": 3, "note": "x"}\n'})
+
+    report = loader.load()
+
+    assert report.rejected == 0
+    types = dict(loader.lake.schema_of("things"))
+    assert [types[name] for name in ("id", "price", "day", "note")] == ["long", "double", "date", "string"]
+    assert sorted((row["id"], row["price"], row["note"]) for row in loader.table()) == [(1, 0.5, None), (2, 3.0, "x")]
+
+    loader.take_in({"c.csv": b"id,price,colour\n1.7,2.5,red\n3,4.5,blue\n"})
+    report = loader.load()
+    assert dict(loader.lake.schema_of("things")) == types
+    assert report.extra_columns == {"colour"}
+    assert [(file, line) for file, line, _, _ in loader.rejected()] == [("c.csv", 2)]
+    assert loader.ids() == [1, 2, 3]
+
+
+def test_files_that_tell_no_columns_are_rejected_until_one_does(loader: Loader) -> None:
+    loader.platform.dataset = DATASET.model_copy(update={"table": TableSpec()})
+    loader.take_in({"photo.png": b"\x89PNG"})
+
+    first = loader.load()
+    assert (first.records, first.rejected, first.replaced) == (1, 1, None)
+    assert not loader.lake.exists("things")
+
+    loader.take_in({"a.csv": b"id\n1\n"})
+    loader.load()
+    assert loader.ids() == [1]
+
+
+def test_parquet_arrow_and_compressed_files_give_the_same_rows(any_loader: Loader) -> None:
+    wanted = records(0, 50)
+    table = pa.Table.from_pylist(wanted)
+    parquet, arrow = io.BytesIO(), io.BytesIO()
+    pq.write_table(table, parquet)
+    with pa.ipc.new_file(arrow, table.schema) as writer:
+        writer.write_table(table)
+    any_loader.take_in(
+        {
+            "a.parquet": parquet.getvalue(),
+            "b.arrow": arrow.getvalue(),
+            "c.csv.gz": gzip.compress(as_csv(wanted)),
+            "d.jsonl.zst": zstandard.compress(as_jsonl(wanted)),
+        }
+    )
+    report = any_loader.load()
+    assert (report.rows, report.rejected) == (200, 0)
+    names = {row.name: key for key, row in any_loader.platform.rows().items()}
+    found: dict[str, list[Record]] = {}
+    for row in any_loader.table():
+        found.setdefault(names[row["_file"]], []).append({name: row[name] for name in SPEC.columns})
+    assert found == dict.fromkeys(names.values(), wanted)
+
+
+def test_a_damaged_object_of_the_platform_stops_the_load_though_its_file_is_compressed_itself(loader: Loader) -> None:
+    loader.take_in({"a.csv.gz": gzip.compress(as_csv(records(0, 400)), 0)})
+    loader.platform.compress()
+    row = loader.platform.rows()["a.csv.gz"]
+    assert row.object_key is not None
+    path = path_of(loader.platform.buckets.own, row.object_key)
+    flip(path, path.stat().st_size // 2)
+    with pytest.raises((IntegrityError, CorruptStream)):
+        loader.load()
+    assert loader.rejected_rows() == []
+
+
+def test_values_that_do_not_fit_are_rescued_where_the_definition_says_so(loader: Loader) -> None:
+    spec = TableSpec(columns={"id": "long", "price": "double"}, misfits="rescue")
+    loader.platform.dataset = DATASET.model_copy(update={"table": spec})
+    loader.take_in({"a.csv": b"id,price,colour\n1,0.5,red\ntwo,1.5,blue\n"})
+
+    report = loader.load()
+
+    assert (report.rows, report.rescued, report.rejected) == (2, 2, 0)
+    assert [(row["id"], row["price"], json.loads(row["_rescued"])) for row in loader.table()] == [
+        (1, 0.5, {"colour": "red"}),
+        (None, 1.5, {"colour": "blue", "id": "two"}),
+    ]
+
+
+def test_a_renamed_column_holds_what_files_from_before_and_after_bring(loader: Loader) -> None:
+    loader.platform.dataset = DATASET.model_copy(update={"table": TableSpec(columns={"id": "long", "name": "string"})})
+    other = DAY + timedelta(1)
+    loader.take_in({"a.csv": b"id,name\n1,x\n"})
+    loader.load()
+    renamed = TableSpec(columns={"id": "long", "title": "string"}, renames={"title": "name"})
+    loader.platform.dataset = DATASET.model_copy(update={"table": renamed})
+    loader.take_in({"b.csv": b"id,title\n2,y\n"}, other)
+    assert loader.load(other).extra_columns == set()
+    expected = [(1, "x"), (2, "y")]
+    assert sorted((row["id"], row["title"]) for row in loader.table()) == expected
+    assert loader.load().extra_columns == set()  # the day from before, anew
+    assert sorted((row["id"], row["title"]) for row in loader.table()) == expected
+
+
+def test_days_that_are_loaded_together_stand_in_one_commit(loader: Loader) -> None:
+    days = [DAY + timedelta(number) for number in range(3)]
+    for number, day in enumerate(days):
+        loader.take_in({"a.csv": as_csv(records(number, 1)) + b"x\n" * number}, day)
+    reports = loader.load_all(days)
+    assert [(report.rows, report.rejected) for report in reports.values()] == [(1, 0), (1, 1), (1, 2)]
+    assert len({report.replaced.snapshot_id for report in reports.values() if report.replaced}) == 1
+    assert sorted((row["_day"], row["id"]) for row in loader.table()) == [*zip(days, range(3), strict=True)]
+    run = loader.lake.origins("things", days[1])
+    assert [origin.properties["run"] for origin in run] == ["r-1"]
+
+
+def test_partition_rules_of_the_definition_take_effect_and_may_change(loader: Loader) -> None:
+    loader.take_in({"a.csv": as_csv(records(0, 6))})
+    loader.load()
+    rows = loader.table()
+    ruled = SPEC.model_copy(update={"partition_by": ("hash(id, 4)", "range(price, 0.25, 0.5)")})
+    loader.platform.dataset = DATASET.model_copy(update={"table": ruled})
+    loader.load()
+    own = {name for name, _ in loader.lake.schema_of("things") if name.startswith("_range_")}
+    assert [{name: row[name] for name in row if name not in own} for row in loader.table()] == rows
+    assert len(loader.lake.partitions("things")) > 1
+    with loader.platform.catalog.begin() as connection:
+        registered = lake_tables.by_name(connection, "things")
+    assert registered is not None
+    assert registered.partition_by == ["hash(id, 4)", "range(price, 0.25, 0.5)"]

@@ -4,7 +4,8 @@ import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -32,6 +33,73 @@ def test_a_table_has_the_day_the_declared_columns_and_the_lineage(lake: Lake) ->
     ]
     assert lake.uri("everything").endswith("/des/lake/des/everything")
     assert lake.total_rows("everything") == 0
+
+
+def test_a_table_has_columns_of_every_type_and_one_for_rescued_values(lake: Lake) -> None:
+    columns = {
+        "i": "int",
+        "f": "float",
+        "at": "time",
+        "wall": "timestamp_ntz",
+        "raw": "binary",
+        "j": "json",
+        "m": "decimal(12, 2)",
+    }
+    lake.ensure_table("more", columns, rescue=True)
+    assert lake.schema_of("more") == [
+        ("_day", "date"),
+        *{**columns, "m": "decimal(12,2)"}.items(),
+        ("_rescued", "json"),
+        ("_file", "string"),
+        ("_line", "long"),
+    ]
+    before = lake.table("more").metadata_location
+    lake.ensure_table("more", columns, rescue=True)
+    lake.ensure_table("more", columns)
+    assert lake.table("more").metadata_location == before
+    row = {
+        "i": -(2**31),
+        "f": 1.5,
+        "at": time(23, 59, 59, 999999),
+        "wall": datetime(1, 1, 1, 0, 0, 0, 1),  # noqa: DTZ001 - a wall clock
+        "raw": b"\x00\xff",
+        "j": '{"a": [1]}',
+        "m": Decimal("-9999999999.99"),
+        "_rescued": '{"i": "x"}',
+    }
+    types = {"i": pa.int32(), "f": pa.float32(), "at": pa.time64("us"), "wall": pa.timestamp("us")}
+    types |= {"raw": pa.binary(), "j": pa.string(), "m": pa.decimal128(12, 2), "_rescued": pa.string()}
+    batch = pa.RecordBatch.from_arrays([pa.array([row[name]], kind) for name, kind in types.items()], names=list(types))
+    lake.replace_day("more", MONDAY, [batch], properties={})
+    assert lake.scan_day("more", MONDAY, 5).select(list(row)).to_pylist() == [row]
+
+
+def test_a_column_widens_and_never_narrows(lake: Lake) -> None:
+    lake.ensure_table("t", {"i": "int", "f": "float", "m": "decimal(5,2)"})
+    narrow = pa.RecordBatch.from_arrays(
+        [pa.array([7], pa.int32()), pa.array([0.5], pa.float32()), pa.array([Decimal("1.25")], pa.decimal128(5, 2))],
+        names=["i", "f", "m"],
+    )
+    lake.replace_day("t", MONDAY, [narrow], properties={})
+    wide = {"i": "long", "f": "double", "m": "decimal(9,2)"}
+    lake.ensure_table("t", wide)
+    lake.replace_day("t", TUESDAY, [narrow], properties={})
+    for day in (MONDAY, TUESDAY):
+        assert lake.scan_day("t", day, 5).select(["i", "f", "m"]).to_pylist() == [
+            {"i": 7, "f": 0.5, "m": Decimal("1.25")}
+        ]
+    for column, kind in (("i", "int"), ("f", "float"), ("m", "decimal(5,2)"), ("m", "decimal(9,3)"), ("i", "string")):
+        with pytest.raises(SchemaConflict, match=f"column '{column}'"):
+            lake.ensure_table("t", {**wide, column: kind})
+    lake.replace_day("t", MONDAY, [], properties={})
+    assert lake.total_rows("t") == 1
+
+
+def test_text_and_json_are_not_one_type(lake: Lake) -> None:
+    lake.ensure_table("t", {"a": "string", "b": "json"})
+    for columns in ({"a": "json"}, {"b": "string"}):
+        with pytest.raises(SchemaConflict):
+            lake.ensure_table("t", columns)
 
 
 def test_ensuring_a_table_again_changes_nothing(ticks: Lake) -> None:
@@ -89,8 +157,12 @@ def test_hostile_table_names_are_refused(lake: Lake) -> None:
 
 def test_declarations_that_no_table_could_have_are_refused(lake: Lake) -> None:
     wrong = [
-        ({"price": "decimal"}, "unknown type 'decimal', expected one of string, long"),
+        ({"price": "decimal"}, "unknown type 'decimal', expected one of string, int, long"),
+        ({"price": "decimal(39,2)"}, "at most 38 digits"),
+        ({"price": "decimal(3,4)"}, "unknown type"),
         ({"_day": "long"}, "reserved"),
+        ({"_rescued": "json"}, "reserved"),
+        ({"_range_price": "string"}, "reserved"),
         ({"_FILE": "string"}, "reserved"),
         ({"price": "double", "Price": "double"}, "in case alone"),
         ({"a.b": "long"}, "no dot"),
@@ -163,6 +235,12 @@ def test_values_that_the_declared_type_does_not_hold_are_refused(lake: Lake) -> 
         ("string", pa.array([1]), "int64"),
         ("boolean", pa.array([1]), "int64"),
         ("date", pa.array([1], pa.timestamp("us", "UTC")), "timestamp"),
+        ("timestamp_ntz", pa.array([1], pa.timestamp("us", "UTC")), "timestamp"),
+        ("float", pa.array([0.1]), "double"),
+        ("int", pa.array([2**31]), "int64 that do not fit"),
+        ("decimal(3,1)", pa.array([Decimal("1.25")]), r"decimal128\(3, 2\) that do not fit"),
+        ("time", pa.array([1], pa.time64("ns")), r"time64\[ns\] that do not fit"),
+        ("binary", pa.array(["a"]), "string"),
         ("timestamp", pa.array([1], pa.timestamp("ns")), r"timestamp\[ns\] that do not fit"),
     ]
     for number, (declared, values, found) in enumerate(unfit):
