@@ -23,6 +23,7 @@ from des_platform.defs.packing.checks import des_shards_checks
 from des_platform.defs.sources.assets import raw_files
 from des_platform.defs.sources.catalog_sensor import catalog_sensor
 from des_platform.defs.sources.checks import raw_files_checks
+from des_platform.defs.upkeep.assets import upkeep_definitions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +68,12 @@ def dataset_definitions(dataset: DatasetDefinition) -> dg.Definitions:
         jobs=[ingest, pack],
         sensors=[catalog_sensor(dataset, ingest, pack)],
     )
-    return definitions if dataset.originals_after_days is None else dg.Definitions.merge(definitions, _cleanup(dataset))
+    further = []
+    if dataset.table is not None:
+        further.append(upkeep_definitions(dataset))
+    if dataset.originals_after_days is not None:
+        further.append(_cleanup(dataset))
+    return dg.Definitions.merge(definitions, *further)
 
 
 def _cleanup(dataset: DatasetDefinition) -> dg.Definitions:

@@ -118,7 +118,7 @@ def test_mistake_in_a_column_names_file_and_column(project: Path) -> None:
     message = refused(project, TEN_LINES.replace("id: long", "id: money"))
 
     assert re.search(r"attributes\.table\.columns\.id at [^`]*invoices/defs\.yaml:\d+", message)
-    assert "'string', 'long'" in message
+    assert "unknown type 'money', expected one of 'string', 'int'" in message
 
 
 def test_days_in_the_wrong_order_are_refused(project: Path) -> None:

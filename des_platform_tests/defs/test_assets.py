@@ -76,6 +76,7 @@ def test_files_become_four_materialized_assets(any_platform: Platform, any_daemo
         "every_object_decompresses": True,
         "every_record_accounted_for": True,
         "no_rejected_rows": True,
+        "columns_as_declared": True,
     }
     assert verdicts(packed) == {"every_member_readable_and_equal": True}
     by_store(any_platform, shown)

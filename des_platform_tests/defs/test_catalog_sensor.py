@@ -396,7 +396,7 @@ def test_day_whose_table_load_failed_is_requested_again(
     platform.put("a.csv", b"id,name\n1,one\n")
     platform.find()
     with monkeypatch.context() as broken:
-        broken.setattr("des_platform.defs.lake.assets.load_day", _lake_is_down)
+        broken.setattr("des_platform.defs.lake.assets.load_days", _lake_is_down)
         assert not daemon.execute(*daemon.requests(SENSOR)).success
 
     _, packed = daemon.work_off(TABLED)

@@ -35,8 +35,10 @@ every_member_readable_and_equal!
 flights/raw_files | flights | parquet postgres | days of 2013-01-01 to 2013-01-31 | inbox | \
 every_file_accounted_for! no_dead_letters
 flights/table | flights | iceberg parquet | days of 2013-01-01 to 2013-01-31 | compressed_objects | \
-every_record_accounted_for! no_rejected_rows
+columns_as_declared every_record_accounted_for! no_rejected_rows
+flights/table_upkeep | flights | iceberg parquet | days of 2013-01-01 to 2013-01-31 | table |
 inbox | sources | postgres | whole | |
+lake/upkeep | lake | iceberg | whole | |
 stock_market/compressed_objects | stock_market | s3 | days from 2026-10-01 | raw_files | \
 every_object_decompresses!
 stock_market/des_shards | stock_market | des s3 | days from 2026-10-01 in 2 shards | compressed_objects | \
@@ -44,31 +46,45 @@ every_member_readable_and_equal!
 stock_market/raw_files | stock_market | parquet postgres | days from 2026-10-01 | inbox | \
 every_file_accounted_for! no_dead_letters
 stock_market/table | stock_market | iceberg parquet | days from 2026-10-01 | compressed_objects | \
-every_record_accounted_for! no_rejected_rows
+columns_as_declared every_record_accounted_for! no_rejected_rows
+stock_market/table_upkeep | stock_market | iceberg parquet | days from 2026-10-01 | table |
 weather/compressed_objects | weather | s3 | days from 2026-10-01 | raw_files | every_object_decompresses!
 weather/des_shards | weather | des s3 | days from 2026-10-01 in 2 shards | compressed_objects | \
 every_member_readable_and_equal!
 weather/raw_files | weather | parquet postgres | days from 2026-10-01 | inbox | \
 every_file_accounted_for! no_dead_letters
 weather/table | weather | iceberg parquet | days from 2026-10-01 | compressed_objects | \
-every_record_accounted_for! no_rejected_rows
+columns_as_declared every_record_accounted_for! no_rejected_rows
+weather/table_upkeep | weather | iceberg parquet | days from 2026-10-01 | table |
 """
 JOBS = """
 documents_ingest: compressed_objects raw_files
 documents_pack: des_shards
 flights_ingest: compressed_objects raw_files table
 flights_pack: des_shards
+flights_upkeep: table_upkeep
+lake_ingestion:
+lake_upkeep: upkeep
 stock_market_ingest: compressed_objects raw_files table
 stock_market_pack: des_shards
+stock_market_upkeep: table_upkeep
 weather_ingest: compressed_objects raw_files table
 weather_pack: des_shards
+weather_upkeep: table_upkeep
 """
 SENSORS = """
 documents_catalog_sensor: RUNNING, requests documents_ingest documents_pack
 flights_catalog_sensor: RUNNING, requests flights_ingest flights_pack
+lake_ingestion_sensor: RUNNING, requests lake_ingestion
 listing_sensor: RUNNING, requests nothing
 stock_market_catalog_sensor: RUNNING, requests stock_market_ingest stock_market_pack
 weather_catalog_sensor: RUNNING, requests weather_ingest weather_pack
+"""
+SCHEDULES = """
+flights_upkeep_schedule: RUNNING at 17 2 * * *, requests flights_upkeep
+lake_upkeep_schedule: RUNNING at 47 3 * * *, requests lake_upkeep
+stock_market_upkeep_schedule: RUNNING at 17 2 * * *, requests stock_market_upkeep
+weather_upkeep_schedule: RUNNING at 17 2 * * *, requests weather_upkeep
 """
 
 
@@ -117,7 +133,8 @@ def test_every_shipped_asset_is_as_announced(repository: RepositoryDefinition) -
 
 
 def test_a_range_of_any_asset_is_one_run(repository: RepositoryDefinition) -> None:
-    policies = {node.backfill_policy for node in repository.asset_graph.asset_nodes if node.is_executable}
+    nodes = repository.asset_graph.asset_nodes
+    policies = {node.backfill_policy for node in nodes if node.is_executable and node.partitions_def is not None}
     assert policies == {dg.BackfillPolicy.single_run()}
 
 
@@ -132,8 +149,8 @@ def test_every_shipped_job_is_as_announced(repository: RepositoryDefinition) -> 
     for job in sorted(repository.get_all_jobs(), key=lambda job: job.name):
         if not job.name.startswith("__"):
             keys = job.asset_layer.executable_asset_keys
-            described.append(f"{job.name}: {' '.join(sorted(key.path[-1] for key in keys))}")
-            assert {key.path[0] for key in keys} == {job.name.rpartition("_")[0]}
+            described.append(f"{job.name}: {' '.join(sorted(key.path[-1] for key in keys))}".rstrip())
+            assert {key.path[0] for key in keys} <= {job.name.rpartition("_")[0]}
     assert described == lines(JOBS)
 
 
@@ -143,6 +160,14 @@ def test_every_shipped_sensor_is_as_announced(repository: RepositoryDefinition) 
         requested = " ".join(sorted(target.job_name for target in sensor.targets)) or "nothing"
         described.append(f"{sensor.name}: {sensor.default_status.name}, requests {requested}")
     assert described == lines(SENSORS)
+
+
+def test_every_shipped_schedule_is_as_announced(repository: RepositoryDefinition) -> None:
+    described = [
+        f"{one.name}: {one.default_status.name} at {one.cron_schedule}, requests {one.job_name}"
+        for one in sorted(repository.schedule_defs, key=lambda schedule: schedule.name)
+    ]
+    assert described == lines(SCHEDULES)
 
 
 def test_today_is_a_partition_and_tomorrow_is_not(repository: RepositoryDefinition) -> None:
