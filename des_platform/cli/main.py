@@ -20,10 +20,14 @@ from des_platform.cli.demo.command import demo
 from des_platform.cli.drain import drain
 from des_platform.cli.generate import generate
 from des_platform.cli.get import get
+from des_platform.cli.keys import app as keys
 from des_platform.cli.mark import mark
 from des_platform.cli.metrics import metrics
+from des_platform.cli.parquet import app as parquet
 from des_platform.cli.report import app as report
+from des_platform.cli.serve import app as serve
 from des_platform.cli.stream import app as stream
+from des_platform.cli.table import app as table
 from des_platform.cli.transfers import check, download, months, upload
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -44,8 +48,12 @@ app.add_typer(cleanup, name="cleanup")
 app.add_typer(datahub, name="datahub")
 app.add_typer(archive, name="archive")
 app.add_typer(codecs, name="codecs")
+app.add_typer(parquet, name="parquet")
 app.add_typer(report, name="report")
 app.add_typer(stream, name="stream")
+app.add_typer(table, name="table")
+app.add_typer(serve, name="serve")
+app.add_typer(keys, name="keys")
 
 
 @app.callback()

@@ -34,7 +34,7 @@ def listening_server(application: WSGIApplication, host: str, port: int, *, key:
     Raises:
         ConfigurationError: the address is not a loopback one and there is no key, or the port cannot be had.
     """
-    if not key and not _is_loopback(host):
+    if not key and not is_loopback(host):
         raise ConfigurationError(
             f"{host} can be reached from other machines: set a key in {variable}, or listen on 127.0.0.1"
         )
@@ -60,7 +60,8 @@ def _key_in(authorization: str) -> str:
         return ""
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only programs on this machine can reach an address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

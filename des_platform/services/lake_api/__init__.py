@@ -1,0 +1,1 @@
+"""The lake API: tables, partitions, schema versions, data sources and ingestion jobs over HTTP."""
