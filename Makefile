@@ -1,6 +1,6 @@
 # `make help` lists what is here. Everything runs from .venv, which `make setup` builds.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage test-all faults lint types imports audit fuzz bench format clean
+.PHONY: help setup demo test coverage test-all faults lint types imports audit fuzz bench bench-test format clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do $$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
@@ -28,7 +28,7 @@ demo: setup ## start the platform on this machine and feed it real files (Ctrl-C
 
 # Without coverage, which makes it a quarter longer than ten minutes on two cores.
 test: setup ## run the test suite
-	@$(BIN)/python -m pytest -m 'not chaos' $(IN_PARALLEL)
+	@$(BIN)/python -m pytest -m 'not chaos' --ignore=des_platform_tests/bench $(IN_PARALLEL)
 
 coverage: setup ## run the test suite and show what it does not reach
 	@$(BIN)/python -m pytest --cov -m 'not chaos' $(IN_PARALLEL)
@@ -56,6 +56,9 @@ audit: setup ## look the installed packages up in the vulnerability database
 fuzz: setup ## feed damaged and lying archives, objects and indexes to all that reads them (make fuzz SECONDS=60)
 	@for what in archive codecs; do $(BIN)/python -m des_platform_tests.fuzz $$what --seconds $$(( $(SECONDS) / 2 )) || exit 1; done
 
+bench-test: setup ## run every bench in miniature, to see that each of its rows still measures something
+	@$(BIN)/python -m pytest -q -m 'not chaos' des_platform_tests/bench $(IN_PARALLEL)
+
 .venv/.bench: .venv/.installed
 	$(BIN)/python -m pip install --quiet --constraint deploy/constraints.txt --editable '.[bench]'
 	@touch $@
@@ -65,6 +68,8 @@ bench: .venv/.bench ## measure every room beside its peers, and the demo's stage
 	@$(BIN)/python -m des_platform_tests.bench codecs
 	@$(BIN)/python -m des_platform_tests.bench transfers
 	@$(BIN)/python -m des_platform_tests.bench ingest
+	@$(BIN)/python -m des_platform_tests.bench parquet
+	@$(BIN)/python -m des_platform_tests.bench lake
 	@$(BIN)/python -m des_platform_tests.bench demo
 
 format: setup ## format the code

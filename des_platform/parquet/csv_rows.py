@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from des_platform.parquet.batches import MAX_BATCH_ROWS, BatchBuilder, RowBatch, reject
-from des_platform.parquet.columns import ColumnType, arrow_schema
+import pyarrow as pa
+
+from des_platform.parquet.batches import MAX_BATCH_ROWS, BatchBuilder, RowBatch, Target, reject, utf16_reason
 from des_platform.parquet.csv_records import Records, split_plain, split_quoted, take_record
+from des_platform.parquet.json_text import json_texts
 from des_platform.parquet.lines import LineBlock, read_lines
+from des_platform.parquet.names import AmbiguousName, match_names
 from des_platform.parquet.text_values import from_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 _MAX_NAMES_IN_REASON = 20
 
@@ -28,16 +31,16 @@ class _UnusableHeader(Exception):  # caught here, and turned into a rejection
         self.line, self.text = line, text
 
 
-def read_csv(chunks: Iterable[bytes], columns: Mapping[str, ColumnType], max_line_bytes: int) -> Iterator[RowBatch]:
+def read_csv(chunks: Iterable[bytes], target: Target, max_line_bytes: int) -> Iterator[RowBatch]:
     """Read a CSV file, as `des_platform.parquet.rows.read_rows` says. Yields at least one batch."""
-    reader = _CsvReader(columns)
+    reader = _CsvReader(target)
     count = 0
     try:
         for event in read_lines(chunks, max_line_bytes):
             if isinstance(event, LineBlock):
                 batches = reader.read_block(event)
             else:
-                batches = reader.pass_over(event.line, event.start, f"the line is longer than {max_line_bytes} bytes")
+                batches = reader.pass_over(event.line, event.start, event.reason)
             for batch in batches:
                 yield batch
                 count += 1
@@ -46,7 +49,7 @@ def read_csv(chunks: Iterable[bytes], columns: Mapping[str, ColumnType], max_lin
             count += 1
     except _UnusableHeader as error:
         reason = f"the whole file is rejected, its header is unusable: {error}"
-        yield reader.batch(Records(rejected=[reject(error.line, error.text, reason)]), quoted=False)
+        yield target.nothing([reject(error.line, error.text, reason)])
         return
     if not count:
         yield reader.batch(Records(), quoted=False)
@@ -55,10 +58,10 @@ def read_csv(chunks: Iterable[bytes], columns: Mapping[str, ColumnType], max_lin
 class _CsvReader:
     """What is kept between blocks of lines: the header, and lines whose record may go on in the next block."""
 
-    def __init__(self, columns: Mapping[str, ColumnType]) -> None:
-        self._schema = arrow_schema(columns)
-        self._columns = columns
+    def __init__(self, target: Target) -> None:
+        self._target = target
         self._positions: dict[str, int] = {}
+        self._others: list[tuple[str, int]] = []  # that nobody declared
         self._width = 0  # no header yet
         self._extra: frozenset[str] = frozenset()
         self._held: list[str] = []
@@ -109,21 +112,27 @@ class _CsvReader:
             if taken.fields is None and not taken.reason:
                 continue  # an empty line before the header
             if taken.fields is None:
-                raise _UnusableHeader(first + position, taken.text, taken.reason)
-            names = [name or "" for name in taken.fields]
-            self._positions = {name: index for index, name in enumerate(names) if name in self._columns}
-            self._extra = frozenset(names).difference(self._columns)
-            self._width = len(names)
-            if not self._positions:
-                declared = ", ".join([*self._columns][:_MAX_NAMES_IN_REASON])
-                raise _UnusableHeader(
-                    first + position, taken.text, f"it names none of the declared columns ({declared})"
-                )
-            twice = [name for name in self._positions if names.count(name) > 1]
-            if twice:
-                raise _UnusableHeader(first + position, taken.text, f"it names column {twice[0]!r} twice")
+                raise _UnusableHeader(first + position, taken.text, utf16_reason(taken.text) or taken.reason)
+            self._name_columns([name or "" for name in taken.fields], first + position, taken.text)
             return position + taken.line_count
         return len(lines)
+
+    def _name_columns(self, names: list[str], line: int, text: str) -> None:
+        columns = self._target.columns
+        try:
+            found = match_names(names, columns)
+        except AmbiguousName as error:
+            raise _UnusableHeader(line, text, str(error)) from None
+        if not found:
+            declared = ", ".join([*columns][:_MAX_NAMES_IN_REASON])
+            raise _UnusableHeader(line, text, f"it names none of the declared columns ({declared})")
+        twice = [name for name in found.values() if names.count(name) > 1]
+        if twice:
+            raise _UnusableHeader(line, text, f"it names column {twice[0]!r} twice")
+        self._positions = {column: names.index(name) for column, name in found.items()}
+        self._others = [(name, index) for index, name in enumerate(names) if name not in found.values()]
+        self._extra = frozenset(name for name, _ in self._others)
+        self._width = len(names)
 
     def batch(self, records: Records, *, quoted: bool) -> RowBatch:
         """Type the fields of some records.
@@ -132,21 +141,24 @@ class _CsvReader:
             records: all of the header's width.
             quoted: whether an empty string among their fields was quoted, and so is no null.
         """
-        builder = BatchBuilder(self._schema, records.lines, records.texts, records.rejected)
-        for name, declared in self._columns.items():
-            column_type = ColumnType(declared)
+        builder = BatchBuilder(self._target, records.lines, records.texts.__getitem__, records.rejected)
+        for name, kind in self._target.columns.items():
             position = self._positions.get(name)
             if position is None:
                 builder.add_nulls()
                 continue
-            if quoted and column_type is ColumnType.STRING:
+            if quoted and kind == "string":
                 values = [row[position] for row in records.rows]
             else:
                 values = [row[position] or None for row in records.rows]
-            array = from_text(values, column_type)
-            faults: Iterable[int] = ()
+            array = from_text(values, kind)
+            faults: dict[int, str] = {}
             if array.null_count != values.count(None):
                 valid = array.is_valid().to_pylist()
-                faults = [i for i, value in enumerate(values) if value is not None and not valid[i]]
-            builder.add(values, array, faults, column_type)
+                faults = {i: value for i, value in enumerate(values) if value is not None and not valid[i]}
+            builder.add(array, faults)
+        if self._target.is_rescue:
+            for name, position in self._others:
+                values = [row[position] or None for row in records.rows]
+                builder.keep(name, json_texts(pa.array(values, pa.string())))
         return builder.build(self._extra)

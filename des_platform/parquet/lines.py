@@ -2,8 +2,8 @@
 
 Lines end with LF or CRLF; what a CR before the LF means is left to the reader of the lines. A leading byte order mark
 is dropped. Bytes that are no UTF-8 survive as surrogates (`surrogateescape`), and their block says so. A line that is
-longer than allowed is reported by its start and passed over without being held. Memory: one block, which is a line of
-the allowed length and 1 MiB at most.
+longer than allowed is reported by its start and passed over without being held, and so is the line in which a stream
+breaks. Memory: one block, which is a line of the allowed length and 1 MiB at most.
 """
 
 from __future__ import annotations
@@ -38,14 +38,34 @@ class LineBlock:
 
 
 @dataclass(frozen=True, slots=True)
-class OversizedLine:
-    """A line that is longer than allowed: its number and how it begins, decoded with `surrogateescape`."""
+class UnreadLine:
+    """A line that is longer than allowed, or in which the stream breaks.
+
+    Attributes:
+        line: its number.
+        start: how it begins, decoded with `surrogateescape`.
+        reason: why it is not read.
+    """
 
     line: int
     start: str
+    reason: str
 
 
-def read_lines(chunks: Iterable[bytes], max_line_bytes: int) -> Iterator[LineBlock | OversizedLine]:
+class BrokenStream(Exception):
+    """Raised by whatever hands over a file's bytes: they end here, but not because the file does.
+
+    Its text says why. The records before stay rows, for they may have been handed on already; the one that is broken,
+    and all that would have followed, are one rejected row.
+    """
+
+
+def broken(error: BrokenStream) -> str:
+    """The reason of the rejected row at which a stream breaks."""
+    return f"the file is damaged from here on, and nothing after this was read: {error}"
+
+
+def read_lines(chunks: Iterable[bytes], max_line_bytes: int) -> Iterator[LineBlock | UnreadLine]:
     """Cut a byte stream into blocks of lines, in order.
 
     Args:
@@ -57,6 +77,9 @@ def read_lines(chunks: Iterable[bytes], max_line_bytes: int) -> Iterator[LineBlo
     skipping = False
     # No line within a piece can be too long, as no piece is longer than a line may be; only the first and last can.
     for whole_piece in _pieces(chunks, min(_BLOCK_BYTES, max_line_bytes)):
+        if isinstance(whole_piece, BrokenStream):
+            yield UnreadLine(line, _start(b"".join(pending)), broken(whole_piece))
+            return
         piece = whole_piece
         if skipping:
             _, newline, piece = piece.partition(b"\n")
@@ -64,7 +87,8 @@ def read_lines(chunks: Iterable[bytes], max_line_bytes: int) -> Iterator[LineBlo
             line += len(newline)
         held = sum(map(len, pending))
         if pending and held + (piece.find(b"\n") if b"\n" in piece else len(piece)) > max_line_bytes:
-            yield OversizedLine(line, _start(b"".join([*pending, piece]).partition(b"\n")[0]))
+            start = _start(b"".join([*pending, piece]).partition(b"\n")[0])
+            yield UnreadLine(line, start, f"the line is longer than {max_line_bytes} bytes")
             pending = []
             _, newline, piece = piece.partition(b"\n")
             skipping = not newline
@@ -81,11 +105,15 @@ def read_lines(chunks: Iterable[bytes], max_line_bytes: int) -> Iterator[LineBlo
         yield _block(line, b"".join(pending))
 
 
-def _pieces(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+def _pieces(chunks: Iterable[bytes], size: int) -> Iterator[bytes | BrokenStream]:
     """The same bytes, without a byte order mark, in pieces of exactly `size` bytes but for the last."""
     held = bytearray()
     at_start = True
-    for chunk in chunks:
+    error: BrokenStream | None = None
+    for chunk in until_broken(chunks):
+        if isinstance(chunk, BrokenStream):
+            error = chunk
+            break
         for start in range(0, len(chunk), size):
             held += chunk[start : start + size]
             if at_start and len(held) >= len(codecs.BOM_UTF8):
@@ -97,6 +125,16 @@ def _pieces(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
                 del held[:size]
     if held:
         yield bytes(held)
+    if error is not None:
+        yield error
+
+
+def until_broken(chunks: Iterable[bytes]) -> Iterator[bytes | BrokenStream]:
+    """The chunks, and what broke them as the last."""
+    try:
+        yield from chunks
+    except BrokenStream as error:
+        yield error
 
 
 def _block(first: int, data: bytes) -> LineBlock:

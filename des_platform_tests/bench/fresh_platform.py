@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ from des_platform.catalog.database import Catalog
 from des_platform.catalog.dataset import Dataset
 from des_platform.compression.compress import compress_day
 from des_platform.files.reader import FileReader
-from des_platform.lake.load import load_day
+from des_platform.lake.load import load_days
 from des_platform.lake.tables import Lake
 from des_platform.objectstore import Buckets
 from des_platform.packing.pack import Packer
@@ -124,11 +126,18 @@ class FreshPlatform:
         """Load every day that has a table."""
         scratch = self._settings.scratch
         return sum(
-            load_day(
-                self._catalog, self._reader, self._lake, dataset, day, scratch=scratch, properties={"run": "bench"}
-            ).rows
-            for dataset, day in self._days
+            load.rows
+            for dataset, days in groupby(self._days, key=itemgetter(0))
             if dataset.table is not None
+            for load in load_days(
+                self._catalog,
+                self._reader,
+                self._lake,
+                dataset,
+                [day for _, day in days],
+                scratch=scratch,
+                properties={"run": "bench"},
+            ).values()
         )
 
     def pack(self) -> int:

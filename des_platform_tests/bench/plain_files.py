@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import zstandard
 
 from des_platform.cli.demo import corpus
-from des_platform.parquet.columns import ColumnType, arrow_schema
+from des_platform.parquet.columns import arrow_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -144,7 +144,7 @@ def _table(file: PlainFile) -> pa.Table:
     from pyarrow import csv, json
 
     spec = file.dataset.table
-    schema = arrow_schema({name: ColumnType(kind) for name, kind in spec.columns.items()} if spec else {})
+    schema = arrow_schema(spec.columns if spec else {})
     if file.path.suffix == ".csv":
         return csv.read_csv(file.path, convert_options=csv.ConvertOptions(column_types=schema))
     return json.read_json(file.path, parse_options=json.ParseOptions(explicit_schema=schema))

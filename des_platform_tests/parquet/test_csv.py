@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from des_platform.parquet import ColumnType, read_rows
+from des_platform.parquet import read_rows
 from des_platform.parquet.csv_records import LOOK_AHEAD_CHARACTERS, LOOK_AHEAD_LINES
 from des_platform_tests.parquet.support import collect, cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-S, L, D, B = ColumnType.STRING, ColumnType.LONG, ColumnType.DOUBLE, ColumnType.BOOLEAN
+S, L, D, B = "string", "long", "double", "boolean"
 PAIR = {"id": L, "name": S}
 MIB = 1 << 20
 
@@ -28,7 +28,7 @@ def names(data: bytes) -> list[object]:
 
 
 def test_every_type_is_read() -> None:
-    columns = {"s": S, "l": L, "d": D, "b": B, "day": ColumnType.DATE, "at": ColumnType.TIMESTAMP}
+    columns = {"s": S, "l": L, "d": D, "b": B, "day": "date", "at": "timestamp"}
     data = b"s,l,d,b,day,at\nx,1,1.5,true,2024-02-29,2024-02-29T01:00:00+01:00\n,,,,,\n"
     rows, rejected, extra = collect(data, "csv", columns)
     assert (rejected, extra) == ([], set())
@@ -115,7 +115,7 @@ def test_a_bad_line_is_rejected_with_its_reason_and_its_neighbours_survive(
 
 
 def test_every_bad_value_of_a_row_is_named() -> None:
-    columns = {"d": D, "b": B, "day": ColumnType.DATE, "at": ColumnType.TIMESTAMP}
+    columns = {"d": D, "b": B, "day": "date", "at": "timestamp"}
     _, [row], _ = collect(b"d,b,day,at\nabc,maybe,2024-13-01,noon\n", "csv", columns)
     for part in ("'d': 'abc' is not a double", "'b': 'maybe' is", "'day': '2024-13-01' is", "'at': 'noon' is"):
         assert part in row.reason
@@ -271,7 +271,7 @@ def test_a_single_column_is_read() -> None:
 
 
 def test_arguments_are_checked_at_once() -> None:
-    with pytest.raises(ValueError, match=r"'xml'.*csv, jsonl"):
+    with pytest.raises(ValueError, match=r"'xml'.*csv, json, jsonl"):
         read_rows([], "xml", PAIR)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="no columns"):
         read_rows([], "csv", {})
@@ -338,7 +338,7 @@ def test_chunks_do_not_matter(text: str, size: int) -> None:
 def test_each_row_knows_the_line_it_starts_at() -> None:
     content = b'id,note\n1,a\nbroken,b\n3,"two\nlines"\n4,d\n'
 
-    batches = list(read_rows([content], "csv", {"id": ColumnType.LONG, "note": ColumnType.STRING}))
+    batches = list(read_rows([content], "csv", {"id": "long", "note": "string"}))
 
     found = [
         pair for batch in batches for pair in zip(batch.rows["id"].to_pylist(), batch.lines.to_pylist(), strict=True)
