@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from des_platform.catalog.paging import page
 from des_platform.catalog.tables import lake_partitions, lake_tables
 
 if TYPE_CHECKING:
@@ -115,9 +116,9 @@ def of_table(
     if days is not None:
         first, last = days
         wanted += [lake_partitions.c.first_day <= last, lake_partitions.c.last_day >= first]
-    total = connection.scalar(sa.select(sa.func.count()).select_from(lake_partitions).where(*wanted)) or 0
-    page = sa.select(*_COLUMNS).where(*wanted).order_by(lake_partitions.c.partition_path).limit(limit).offset(offset)
-    return [LakePartition(*row) for row in connection.execute(page)], total
+    rows = sa.select(*_COLUMNS).where(*wanted).order_by(lake_partitions.c.partition_path)
+    found, total = page(connection, rows, limit, offset)
+    return [LakePartition(*row) for row in found], total
 
 
 def synchronized_snapshot(connection: sa.Connection, table_id: int) -> int | None:

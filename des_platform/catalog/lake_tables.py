@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from des_platform.catalog.paging import page
 from des_platform.catalog.tables import datasets, lake_tables
 from des_platform.settings import ConfigurationError
 
@@ -139,9 +140,9 @@ def by_name(connection: sa.Connection, name: str) -> LakeTable | None:
 def listing(connection: sa.Connection, limit: int, offset: int, *, active_only: bool) -> tuple[list[LakeTable], int]:
     """A page of the tables in the order of their numbers, and how many there are on all pages."""
     wanted = lake_tables.c.is_active if active_only else sa.true()
-    total = connection.scalar(sa.select(sa.func.count()).select_from(lake_tables).where(wanted)) or 0
-    page = sa.select(*_COLUMNS).where(wanted).order_by(lake_tables.c.table_id).limit(limit).offset(offset)
-    return [LakeTable(*row) for row in connection.execute(page)], total
+    rows = sa.select(*_COLUMNS).where(wanted).order_by(lake_tables.c.table_id)
+    found, total = page(connection, rows, limit, offset)
+    return [LakeTable(*row) for row in found], total
 
 
 def update(connection: sa.Connection, table_id: int, **changed: Any) -> LakeTable | None:  # noqa: ANN401 - as above

@@ -203,7 +203,8 @@ def _print(done: list[_Done], skipped: int) -> None:
     _print_table(("file", "before", "after", "ratio", "outcome"), rows)
     for one in done:
         for column, change in one.narrowed.items():
-            print(printable(f"{one.file}: {column}: {change}, no bit lost"))
+            exact = "" if column in one.lost else ", no bit lost"
+            print(printable(f"{one.file}: {column}: {change}{exact}"))
         for column, error in one.lost.items():
             print(printable(f"{one.file}: {column}: LOSSY, moved by at most {error:.2g} of itself"))
 

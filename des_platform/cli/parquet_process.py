@@ -88,7 +88,7 @@ class ParquetProcess:
 
     def _started(self) -> subprocess.Popen[str]:
         self._errors = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - closed with the process
-        command = [sys.executable, "-m", "des_platform.cli.parquet_process"]
+        command = [sys.executable, "-m", "des_platform.cli.parquet_process", str(MEMORY_BYTES)]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True
         )
@@ -114,12 +114,12 @@ class ParquetProcess:
             self._errors = None
 
 
-def main() -> None:
-    """Serve requests from standard input until it ends."""
+def main(memory_bytes: int) -> None:
+    """Serve requests from standard input until it ends, with no more memory than this."""
     import resource
 
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, hard))
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, hard))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for line in sys.stdin:
         reply: dict[str, Any]
@@ -152,4 +152,4 @@ def _reply(reply: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     with suppress(KeyboardInterrupt):
-        main()
+        main(int(sys.argv[1]))

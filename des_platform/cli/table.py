@@ -13,6 +13,7 @@ import typer
 from des_platform.cli.archive.outcome import Problems, complain, printable
 from des_platform.cli.archive.progress import byte_bar, counted, in_units
 from des_platform.cli.demo.state import demo_environment
+from des_platform.cli.table_reading import export, origins, sql
 from des_platform.settings import ConfigurationError, load_settings
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from des_platform.lake.upkeep.upkeep import Upkeep
 
 app = typer.Typer(no_args_is_help=True, help="The lake's tables and their upkeep; nothing changes without --apply.")
+app.command()(sql)
+app.command()(origins)
+app.command()(export)
 
 _Name = Annotated[str, typer.Argument(metavar="TABLE", help="the table's name")]
 _Names = Annotated[list[str] | None, typer.Argument(metavar="[TABLE...]", help="names of tables")]

@@ -33,14 +33,15 @@ if TYPE_CHECKING:
     from pyiceberg.table.update import TableUpdate
 
 _LOG = logging.getLogger(__name__)
-# A commit that is retried is none to warn of: here it is the rule, and one that fails is raised.
-logging.getLogger(Transaction.__module__).addFilter(
-    lambda record: not str(record.msg).startswith("Commit failed due to")
-)
 # Each snapshot costs every commit a tenth of a millisecond; ten manifests cost as much as ten snapshots.
 _SNAPSHOTS_KEPT: Final = 10
 _SNAPSHOTS_MOST: Final = 20
 _LONGEST_PAUSE: Final = 0.05
+# What pyiceberg warns of is the rule among several writers: a commit that is tried again, and an old metadata file that
+# another one was quicker to remove (upkeep removes what stays).
+_NO_NEWS: Final = ("Commit failed due to a concurrent update", "Failed to delete metadata file")
+for _name in ("pyiceberg.table", "pyiceberg.catalog"):
+    logging.getLogger(_name).addFilter(lambda record: not str(record.msg).startswith(_NO_NEWS))
 
 
 def _nothing() -> None: ...

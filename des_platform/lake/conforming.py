@@ -39,6 +39,7 @@ class Conform:
 
     def __init__(self, table: str, metadata: TableMetadata) -> None:
         self.schema = arrow_schema(metadata.schema())
+        self._names = set(self.schema.names)
         self._table = table
         partitioned = {field.source_id for field in metadata.spec().fields}
         self._ranges = {span.column: span for at, span in ranges.from_properties(metadata).items() if at in partitioned}
@@ -54,37 +55,38 @@ class Conform:
             SchemaConflict: a column that the table lacks, twice the same, a row without a day, or values that a
                 column's type cannot hold without loss.
         """
-        self._check_names(batch.schema.names, batch, day)
+        given = self._given(batch, day)
         columns: dict[str, pa.Array[Any]] = {}
         for field in self.schema:
             if field.name == DAY and day is not None:
                 columns[DAY] = pa.repeat(pa.scalar(day, pa.date32()), batch.num_rows)
-            elif field.name in batch.schema.names and field.name not in self._ranges:
-                columns[field.name] = _cast(batch.column(field.name), field, self._table)
+            elif field.name in given and field.name not in self._ranges:
+                columns[field.name] = _cast(given[field.name], field, self._table)
             else:
                 columns[field.name] = pa.nulls(batch.num_rows, field.type)
         for name, span in self._ranges.items():
             columns[name] = span.fill(columns[span.source])
         return pa.RecordBatch.from_arrays(list(columns.values()), schema=self.schema)
 
-    def _check_names(self, names: list[str], batch: pa.RecordBatch, day: date | None) -> None:
-        for position, name in enumerate(names):
-            filled = name == DAY and day is not None
-            if filled or name not in self.schema.names or name in names[:position]:
-                found = f"values of type {batch.schema.field(position).type}"
-                declared = (
-                    "once, for the lake to fill"
-                    if filled
-                    else "once already"
-                    if name in self.schema.names
-                    else "nothing"
-                )
-                advice = "declare the column, or rename or drop it where the files are parsed"
-                raise SchemaConflict(self._table, name, found, declared, advice)
-        if day is None and (DAY not in names or batch.column(DAY).null_count):
-            raise SchemaConflict(
-                self._table, DAY, "rows without a day", "a day for each row", "say which day they are of"
-            )
+    def _given(self, batch: pa.RecordBatch, day: date | None) -> dict[str, pa.Array[Any]]:
+        """The batch's columns by name; refused if one of them would get lost."""
+        given: dict[str, pa.Array[Any]] = {}
+        for name, values in zip(batch.schema.names, batch.columns, strict=True):
+            if name == DAY and day is not None:
+                declared = "once, for the lake to fill"
+            elif name in given:
+                declared = "once already"
+            elif name not in self._names:
+                declared = "nothing"
+            else:
+                given[name] = values
+                continue
+            advice = "declare the column, or rename or drop it where the files are parsed"
+            raise SchemaConflict(self._table, name, f"values of type {values.type}", declared, advice)
+        if day is None and (DAY not in given or given[DAY].null_count):
+            advice = "say which day they are of"
+            raise SchemaConflict(self._table, DAY, "rows without a day", "a day for each row", advice)
+        return given
 
 
 def _small(field: pa.Field[Any]) -> pa.Field[Any]:

@@ -17,6 +17,7 @@ import json
 import logging
 import uuid
 from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import urlsplit
 
 from pyiceberg.io.pyarrow import (
     compute_statistics_plan,
@@ -55,7 +56,9 @@ FOOTER: Final = "des.properties"
 _ROW_GROUP_ROWS: Final = 128 * 1024
 _ROW_GROUP_BYTES: Final = 64 << 20
 _FILE_BYTES: Final = 256 << 20
-_FILES_OPEN: Final = 32
+# An object store's stream keeps up to a part of 10 MB in memory; a local file nothing, but a process has few of them.
+_FILES_OPEN: Final = {"file": 200}
+_FILES_OPEN_FAR: Final = 32
 _PARTITIONS_MOST: Final = 10_000
 _LONGEST_FOLDER: Final = 200
 
@@ -88,6 +91,7 @@ class PartitionFiles:
         self.plans = Plans(self._table, metadata.properties.get(PROPERTY))
         self._folder = f"{table.location()}/data"
         self._writer_id = uuid.uuid4()
+        self._most_open = _FILES_OPEN.get(urlsplit(self._folder).scheme, _FILES_OPEN_FAR)
         self._written: list[str] = []
         self._metadata = metadata
         self._io: FileIO = table.io
@@ -192,7 +196,7 @@ class PartitionFiles:
         rows = buffer.take(self._conform.schema)
         found = self._open.pop(key, None)
         if found is None:
-            if len(self._open) >= _FILES_OPEN:
+            if len(self._open) >= self._most_open:
                 self._finish_file(next(iter(self._open)))
             found = self._create(key, self.plans.for_rows(rows))
         self._open[key] = found  # the one that was written to longest ago comes first

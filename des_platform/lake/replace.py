@@ -71,7 +71,7 @@ def replace_days(
     except BaseException:
         files.discard()
         raise
-    told = {**properties, DAYS_PROPERTY: spans(written)}
+    told = {**properties, DAYS_PROPERTY: day_ranges(written)}
 
     def stage(transaction: Transaction) -> None:
         stage_drop_of_days(transaction, written, told)
@@ -112,7 +112,7 @@ def append(
         kept.discard()
 
     files.write(batches)
-    told = {**properties, DAYS_PROPERTY: spans(EPOCH + timedelta(days=file.partition[0]) for file in files.files)}
+    told = {**properties, DAYS_PROPERTY: day_ranges(EPOCH + timedelta(days=file.partition[0]) for file in files.files)}
 
     def stage(transaction: Transaction) -> None:
         rest = kept.stage_drop(transaction, told) if replacing_files else []
@@ -121,7 +121,7 @@ def append(
     return _result(files.files, commit(table, stage, undo=undo), started)
 
 
-def spans(days: Iterable[date]) -> str:
+def day_ranges(days: Iterable[date]) -> str:
     """Write days in order, runs of them as `FIRST..LAST`."""
     found: list[tuple[date, date]] = []
     for day in sorted(set(days)):

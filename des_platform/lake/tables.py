@@ -1,8 +1,8 @@
-"""The lake: one Iceberg table per dataset, partitioned by day, each day replaced whole.
+"""The lake: Iceberg tables, partitioned by day and by whatever rules a table has, each day replaced whole.
 
-A table's columns are the declared ones and `_day` (the partition), `_file` and `_line` (where a row came from).
-Reading and counting take the newest snapshot each time. Importing this module is cheap; the first `Lake` brings in
-pyiceberg.
+A table's columns are the declared ones and `_day` (the day that brought a row), `_file` and `_line` (where it came
+from), in rescue mode `_rescued`. Reading and counting take the newest snapshot each time. Importing this module is
+cheap; the first `Lake` brings in pyiceberg.
 """
 
 from __future__ import annotations

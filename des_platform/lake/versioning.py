@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from des_platform.lake.evolution import Field
     from des_platform.lake.tables import Lake
 
-_INNER = {"map": "values", "array": "items", "record": "fields", "enum": "symbols", "fixed": "size"}
-
 
 class Incompatible(Exception):
     """A version's changes are not what the table's compatibility mode permits; nothing was changed."""
@@ -46,17 +44,6 @@ class Incompatible(Exception):
 
 class VersionState(Exception):
     """A version or a change is not in the state that the step needs; nothing was changed."""
-
-
-def columns_of(definition: object) -> tuple[Field, ...]:
-    """Read a schema document; what Avro says of the inside of a nested column is left out, as that is one value here.
-
-    Raises:
-        ConfigurationError: no table could have these columns.
-    """
-    if isinstance(definition, dict) and isinstance(definition.get("fields"), list):
-        definition = definition | {"fields": [_without_inside(item) for item in definition["fields"]]}
-    return parse_definition(definition)
 
 
 def post(
@@ -75,7 +62,7 @@ def post(
         connection: a transaction that holds the table's row.
         lake: the tables.
         table: the registered table.
-        definition: its columns, as `columns_of` reads them.
+        definition: its columns, as `parse_definition` reads them.
         created_by: who posts it.
         description: for people.
         allow_loss: whether columns may be dropped.
@@ -84,7 +71,7 @@ def post(
         ConfigurationError: no table could have these columns, or not with its partitioning.
         Incompatible: the table's compatibility mode does not permit it; nothing was recorded.
     """
-    wanted = columns_of(definition)
+    wanted = parse_definition(definition)
     if not lake.exists(table.name):
         _make(lake, table, wanted)
     made = lake.table(table.name)
@@ -147,7 +134,7 @@ def apply(
     ids = [waiting[_key(change)].schema_change_id for change in asked]
     try:
         # Nothing left to change: a try before this one died between the table and the catalogue.
-        if diff(fields_of(lake.table(table.name)), columns_of(version.schema_definition)):
+        if diff(fields_of(lake.table(table.name)), parse_definition(version.schema_definition)):
             apply_changes(lake, table.name, asked, compatibility=table.compatibility, allow_loss=allow_loss)
     except SchemaConflict as conflict:
         return schema_versions.mark_failed(connection, ids, str(conflict)), conflict
@@ -181,13 +168,6 @@ def undo(
     _next(connection, lake, table, rolled_back_by, f"change {change.schema_change_id} rolled back")
     (marked,) = schema_versions.mark_rolled_back(connection, [change.schema_change_id], rolled_back_by)
     return marked
-
-
-def _without_inside(item: object) -> object:
-    if not isinstance(item, dict) or not isinstance(item.get("type"), str):
-        return item
-    inside = _INNER.get(item["type"])
-    return {key: value for key, value in item.items() if key != inside}
 
 
 def _make(lake: Lake, table: LakeTable, wanted: Iterable[Field]) -> None:

@@ -1,9 +1,8 @@
 """Choosing how to write each leaf column: candidates are tried on two contiguous slices of the rows.
 
 A candidate costs its bytes, and its CPU time turned into bytes; the least wins. First each encoding is tried with
-zstd-1, then the best two with no codec and with higher levels. Slices are contiguous, since rows drawn one by one would
-hide what neighbours have in common. A dictionary grows on the way from the slices to a row group: as it did from one
-slice to two.
+zstd-1, then the best ones with no codec and with higher levels. Slices are contiguous, since rows drawn one by one
+would hide what neighbours have in common. A dictionary grows on the way from the slices to a row group.
 """
 
 from __future__ import annotations
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 _SLICE_ROWS = 16_384
 _SLICE_BYTES = 32 << 20  # a row may be a document
-_FINALISTS = 2
 _PLAIN = ColumnPlan(Encoding.PLAIN, Codec.ZSTD, 1)
 _INDEXED = ColumnPlan(Encoding.DICTIONARY, Codec.NONE, 0)
 
@@ -38,11 +36,13 @@ class Aim:
     Attributes:
         price: bytes that a second of CPU time is worth.
         levels: of zstd that are tried, beside 1.
+        finalists: how many encodings these are tried with.
         dictionary_limit: most bytes of a dictionary.
     """
 
     price: float
     levels: tuple[int, ...]
+    finalists: int
     dictionary_limit: int
 
 
@@ -85,7 +85,7 @@ class _Judge:
     def finalists(self, trials: Mapping[ColumnPlan, Trial]) -> list[ColumnPlan]:
         """The best encodings, with no codec and with each level."""
         codecs = [(Codec.NONE, 0), *((Codec.ZSTD, level) for level in self.aim.levels)]
-        best = self.ranked(trials)[:_FINALISTS]
+        best = self.ranked(trials)[: self.aim.finalists]
         return [ColumnPlan(way.encoding, codec, level) for way in best for codec, level in codecs]
 
     def chosen(self, trials: Mapping[ColumnPlan, Trial]) -> ColumnPlan:

@@ -1,7 +1,7 @@
 """The ways in which a leaf column can be written: Parquet's encodings by physical type, and codecs.
 
 Every engine that reads Parquet 2 reads these; BYTE_STREAM_SPLIT of integers needs a reader of 2024 or younger (format
-2.11).
+2.11). pyarrow's own option `read_dictionary` takes no text that is DELTA_LENGTH_BYTE_ARRAY or DELTA_BYTE_ARRAY.
 """
 
 from __future__ import annotations

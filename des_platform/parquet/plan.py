@@ -27,8 +27,6 @@ off 40,000 names of 32 letters, and the column takes ten times the bytes."""
 JUDGED_ROWS = 32_768
 """A file of fewer rows is too small to tell whether the data have changed: what it takes depends on luck."""
 
-_PRICE, _LEVELS = 20e6, (3,)
-_COLD_PRICE, _COLD_LEVELS = 1e6, (3, 9, 15)
 _DRIFT = 0.10
 _VERSION = 1
 
@@ -161,7 +159,10 @@ def choose_plan(rows: pa.Table | pa.RecordBatch, *, cold: bool = False) -> Write
     from des_platform.parquet.choosing import Aim, choose_columns
 
     table = rows if isinstance(rows, pa.Table) else pa.Table.from_batches([rows])
-    aim = Aim(_COLD_PRICE, _COLD_LEVELS, DICTIONARY_LIMIT) if cold else Aim(_PRICE, _LEVELS, DICTIONARY_LIMIT)
+    if cold:
+        aim = Aim(price=1e6, levels=(3, 9, 15), finalists=4, dictionary_limit=DICTIONARY_LIMIT)
+    else:
+        aim = Aim(price=20e6, levels=(3,), finalists=2, dictionary_limit=DICTIONARY_LIMIT)
     return WritePlan(choose_columns(table, aim) if table.num_rows else {}, table.num_rows)
 
 

@@ -8,11 +8,12 @@ starts; sixteen days of them take turns.
 
 from __future__ import annotations
 
+import functools
 import shutil
-import sys
 import time
 from collections import defaultdict
 from contextlib import closing
+from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ from des_platform_tests.bench.runner import UnequalWork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import date
     from pathlib import Path
 
 _DAYS, _QUICK_DAYS = 365, 30
@@ -52,87 +54,88 @@ def measure(days: int, rows: int, rounds: int) -> Iterator[Measurement]:
     Args:
         days: how many are filled.
         rows: of each day.
-        rounds: turns of each side.
+        rounds: turns of each side; within one they take turns after each commit's days, as a machine's minutes differ.
     """
     made = [ticks(number, rows) for number in range(min(days, _MADE))]
-    seconds: dict[str, list[float]] = defaultdict(list)
-    sizes: dict[str, int] = {}
+    rates: dict[str, list[float]] = defaultdict(list)
     with opened() as (folder, settings), closing(Lake(settings)) as lake:
         lake.ensure_table("chosen", COLUMNS)
         lake.replace_day("chosen", day(0), [made[0]], properties={})
         plan = WritePlan.from_json(lake.table("chosen").properties.get(PROPERTY, WritePlan().to_json()))
-        sides: dict[str, Callable[[Path, int], int]] = {
-            "lake": lambda _, number: _lake(lake, f"ticks_{number}", made, days),
-            "plain": lambda out, _: _plain(out, made, days),
-            "planned": lambda out, _: _planned(out, made, days, plan),
-            "deltalake": lambda out, _: _deltalake(out, made, days),
-        }
-        for number in range(rounds):
-            for name, write in sides.items():
-                out = folder / "store/des/lake/des" / f"ticks_{number}" if name == "lake" else folder / name
-                started = time.perf_counter()
-                found = write(out, number)
-                seconds[name].append(time.perf_counter() - started)
-                if found != days * rows:
-                    raise UnequalWork(f"{name} holds {found} rows, not {days * rows}")
-                sizes[name] = sum(file.stat().st_size for file in out.rglob("*.parquet"))
-                shutil.rmtree(out)
-            sys.stderr.write(f"backfill: round {number + 1} of {rounds}\n")
-    rate = {name: days * rows / median(taken) for name, taken in seconds.items()}
+        for round_ in range(rounds):
+            name = f"ticks_{round_}"
+            lake.ensure_table(name, COLUMNS)
+            sides = {
+                "lake": _Side(folder / "store/des/lake/des" / name, functools.partial(_lake, lake, name)),
+                "plain": _Side(folder / "plain", functools.partial(_plain, folder / "plain")),
+                "planned": _Side(folder / "planned", functools.partial(_planned, folder / "planned", plan)),
+                "deltalake": _Side(folder / "deltalake", functools.partial(_deltalake, folder / "deltalake")),
+            }
+            for first in range(0, days, _DAYS_A_COMMIT):
+                numbers = range(first, min(first + _DAYS_A_COMMIT, days))
+                batches = {day(number): made[number % len(made)] for number in numbers}
+                for side in sides.values():
+                    side.take(batches)
+            sizes = {}
+            for which, side in sides.items():
+                if side.rows != days * rows:
+                    raise UnequalWork(f"{which} wrote {side.rows} rows, not {days * rows}")
+                rates[which].append(side.rows / side.seconds)
+                sizes[which] = sum(file.stat().st_size for file in side.folder.rglob("*.parquet")) / 1e6
+                shutil.rmtree(side.folder)
+    rate = {name: median(found) for name, found in rates.items()}
     yield Measurement("backfill_commits", rate["lake"], "rows/s", "pyarrow, no catalogue", rate["plain"], _GOAL)
     yield Measurement("backfill_planned", rate["lake"], "rows/s", "our writer, no catalogue", rate["planned"])
     yield Measurement("backfill_deltalake", rate["lake"], "rows/s", "deltalake", rate["deltalake"])
-    yield Measurement("backfill_bytes", sizes["lake"] / 1e6, "MB", "pyarrow, no catalogue", sizes["plain"] / 1e6)
+    yield Measurement("backfill_bytes", sizes["lake"], "MB", "pyarrow, no catalogue", sizes["plain"])
 
 
-def _lake(lake: Lake, name: str, made: list[pa.RecordBatch], days: int) -> int:
-    lake.ensure_table(name, COLUMNS)
-    done = 0
-    for first in range(0, days, _DAYS_A_COMMIT):
-        numbers = range(first, min(first + _DAYS_A_COMMIT, days))
-        batches = ((day(number), [made[number % len(made)]]) for number in numbers)
-        done += sum(one.rows for one in lake.replace_days(name, batches, properties={"run": "bench"}).values())
-    return done
+@dataclass(slots=True)
+class _Side:
+    """One way of writing: where, how (it says how many rows it wrote), and what it took so far."""
+
+    folder: Path
+    write: Callable[[dict[date, pa.RecordBatch]], int]
+    rows: int = 0
+    seconds: float = 0.0
+
+    def take(self, batches: dict[date, pa.RecordBatch]) -> None:
+        started = time.perf_counter()
+        self.rows += self.write(batches)
+        self.seconds += time.perf_counter() - started
 
 
-def _plain(out: Path, made: list[pa.RecordBatch], days: int) -> int:
-    done = 0
-    for number in range(days):
-        table = pa.Table.from_batches([made[number % len(made)]])
-        pq.write_table(table, _file(out, number))
-        done += table.num_rows
-    return done
+def _lake(lake: Lake, name: str, batches: dict[date, pa.RecordBatch]) -> int:
+    days = ((today, [batch]) for today, batch in batches.items())
+    return sum(one.rows for one in lake.replace_days(name, days, properties={"run": "bench"}).values())
 
 
-def _planned(out: Path, made: list[pa.RecordBatch], days: int, plan: WritePlan) -> int:
-    done = 0
-    for number in range(days):
-        table = pa.Table.from_batches([made[number % len(made)]])
-        with open_writer(str(_file(out, number)), table.schema, plan) as writer:
-            writer.write_table(table)
-        done += table.num_rows
-    return done
+def _plain(out: Path, batches: dict[date, pa.RecordBatch]) -> int:
+    for today, batch in batches.items():
+        pq.write_table(pa.Table.from_batches([batch]), _file(out, today))
+    return sum(batch.num_rows for batch in batches.values())
 
 
-def _deltalake(out: Path, made: list[pa.RecordBatch], days: int) -> int:
-    for first in range(0, days, _DAYS_A_COMMIT):
-        last = min(first + _DAYS_A_COMMIT, days) - 1
-        tables = [
-            pa.Table.from_batches([made[number % len(made)]]).append_column("_day", pa.repeat(day(number), rows))
-            for number in range(first, last + 1)
-            if (rows := made[number % len(made)].num_rows)
-        ]
-        deltalake.write_deltalake(
-            out,
-            pa.concat_tables(tables),
-            partition_by=["_day"],
-            mode="overwrite",
-            predicate=f"_day >= '{day(first)}' and _day <= '{day(last)}'" if first else None,
-        )
-    return int(deltalake.DeltaTable(out).count())
+def _planned(out: Path, plan: WritePlan, batches: dict[date, pa.RecordBatch]) -> int:
+    for today, batch in batches.items():
+        with open_writer(str(_file(out, today)), batch.schema, plan) as writer:
+            writer.write_table(pa.Table.from_batches([batch]))
+    return sum(batch.num_rows for batch in batches.values())
 
 
-def _file(out: Path, number: int) -> Path:
-    folder = out / f"_day={day(number)}"
+def _deltalake(out: Path, batches: dict[date, pa.RecordBatch]) -> int:
+    dated = [
+        pa.Table.from_batches([batch]).append_column("_day", pa.repeat(today, batch.num_rows))
+        for today, batch in batches.items()
+    ]
+    predicate = f"_day >= '{min(batches)}' and _day <= '{max(batches)}'" if out.exists() else None
+    deltalake.write_deltalake(
+        out, pa.concat_tables(dated), partition_by=["_day"], mode="overwrite", predicate=predicate
+    )
+    return sum(batch.num_rows for batch in batches.values())
+
+
+def _file(out: Path, today: date) -> Path:
+    folder = out / f"_day={today}"
     folder.mkdir(parents=True)
     return folder / "part-0.parquet"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from des_platform_tests.platform import Platform
 
 
-@pytest.mark.parametrize("stride", [pytest.param(1, marks=pytest.mark.chaos), 41])
+@pytest.mark.parametrize("stride", [pytest.param(1, marks=pytest.mark.chaos), 53])
 def test_upkeep_that_is_killed_changes_no_row_and_is_finished_by_the_next(
     platform: Platform, monkeypatch: pytest.MonkeyPatch, stride: int
 ) -> None:

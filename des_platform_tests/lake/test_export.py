@@ -57,9 +57,7 @@ def test_readers_of_such_folders_find_days_and_values(by_symbol: Lake, tmp_path:
     assert frame.select(pl.len()).collect().item() == 7
 
 
-def test_an_export_never_overwrites_and_leaves_nothing_of_a_failure(
-    by_symbol: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_export_never_overwrites_and_leaves_nothing_of_a_failure(by_symbol: Lake, tmp_path: Path) -> None:
     (tmp_path / "out/_day=2024-01-02/symbol=A").mkdir(parents=True)
     theirs = tmp_path / "out/_day=2024-01-02/symbol=A/part-00000.parquet"
     theirs.write_text("not ours")

@@ -271,7 +271,7 @@ def test_statistics_tell_rows_bytes_and_files_of_each_partition(ticks: Lake) -> 
 
 def test_many_partitions_in_little_memory_keep_every_row_once(ticks: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "_ROW_GROUP_BYTES", 20_000)
-    monkeypatch.setattr(files, "_FILES_OPEN", 3)
+    monkeypatch.setitem(files._FILES_OPEN, "file", 3)
     ticks.repartition("ticks", rules("hash(id, 16)"))
     done = ticks.replace_day("ticks", MONDAY, (rows(200) for _ in range(10)), properties={})
     assert done.rows == ticks.day_rows("ticks", MONDAY) == 2000

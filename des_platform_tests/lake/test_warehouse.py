@@ -100,13 +100,14 @@ def test_a_rival_on_another_catalogue_is_met_by_planning_again(
 
 
 def test_the_rest_server_refuses_an_outdated_commit_and_takes_the_next(
-    rest: Settings, server: RestCatalogServer, monkeypatch: pytest.MonkeyPatch
+    rest: Settings, server: RestCatalogServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with closing(Lake(rest)) as lake, closing(Lake(rest)) as rival:
         lake.ensure_table("ticks", COLUMNS)
         before_next_commit(lake, monkeypatch, lambda: rival.replace_day("ticks", TUESDAY, [rows(3)], properties={}))
         lake.replace_day("ticks", MONDAY, [rows(5)], properties={})
         assert server.answers["POST", "ticks", 409] == 1
+        assert not caplog.text
         assert lake.total_rows("ticks") == 8
 
 

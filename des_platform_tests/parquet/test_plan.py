@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from datetime import UTC, date, datetime, time, timedelta
@@ -43,7 +44,7 @@ def _metadata(table: pa.Table, plan: WritePlan) -> pq.FileMetaData:
 
 def _check_comes_back(table: pa.Table, plan: WritePlan) -> None:
     found = pq.read_table(io.BytesIO(_written(table, plan)))
-    assert found.schema.equals(table.schema, check_metadata=True)
+    assert found.schema.equals(table.schema)
     for name in table.column_names:
         one, other = (some[name].unify_dictionaries().combine_chunks() for some in (table, found))
         assert same_values(one, other), name
@@ -112,13 +113,13 @@ def _tables(draw: st.DrawFn) -> pa.Table:
     return pa.table(columns)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(_tables())
 def test_any_table_comes_back_bit_for_bit_by_its_own_plan(table: pa.Table) -> None:
     _check_comes_back(table, choose_plan(table))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(_tables(), st.data())
 def test_any_table_comes_back_by_any_plan_also_one_for_other_columns(table: pa.Table, data: st.DataObject) -> None:
     ways = st.builds(ColumnPlan, st.sampled_from(Encoding), st.just(Codec.ZSTD), st.sampled_from([1, 3]))
@@ -160,7 +161,7 @@ def test_the_same_rows_get_the_same_plan_and_json_keeps_it() -> None:
 
 def test_a_dictionary_that_many_rows_share_is_kept_beyond_a_megabyte() -> None:
     draw = np.random.default_rng(1)
-    names = np.array([f"{number:064x}" for number in range(20_000)])
+    names = np.array([hashlib.sha256(bytes([number % 256, number // 256])).hexdigest() for number in range(20_000)])
     table = pa.table({"session": pa.array(names[draw.integers(0, 20_000, 300_000)], pa.string())})
 
     plan = choose_plan(table)
@@ -235,13 +236,16 @@ def test_field_ids_nullability_and_metadata_are_kept() -> None:
     schema = pa.schema(fields, metadata={"who": "we"})
     table = pa.table([[1, 2], [["a"], None]], schema=schema)
 
-    _check_comes_back(table, choose_plan(table))
+    found = pq.read_schema(io.BytesIO(_written(table, choose_plan(table))))
+
+    assert found.equals(schema, check_metadata=True)
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "", "[]", "null", "{}", '{"version":1}', '{"version":2,"rows":1,"dictionary_limit":1,"columns":{}}', "[" * 100_000,
+        "", "[]", "null", "{}", '{"version":1}', '{"version":2,"rows":1,"dictionary_limit":1,"columns":{}}',
+        "[" * 100_000,
         '{"version":1,"rows":-1,"dictionary_limit":1,"columns":{}}',
         '{"version":1,"rows":1,"dictionary_limit":1,"columns":{"a":["PLAIN","zstd",99,1.0]}}',
         '{"version":1,"rows":1,"dictionary_limit":1,"columns":{"a":["PLAIN","lz5",1,1.0]}}',

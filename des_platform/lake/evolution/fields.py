@@ -44,6 +44,8 @@ _LOGICAL: Final = {
 }
 _DECIMAL: Final = re.compile(r"decimal\((\d+),(\d+)\)")
 _KEYS: Final = frozenset({"name", "type", "required", "nullable", "renamed_from", "description", "doc", "field_id"})
+# What documents say of the inside of a nested column, which is one value here.
+_INSIDE: Final = {"map": "values", "array": "items", "record": "fields"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,9 @@ def _field(position: int, item: object) -> Field:
     if not isinstance(name, str):
         raise ConfigurationError(f"field number {position}: expected a name, found {_shown(name)}")
     where = f"field {name[:_LONGEST_NAME]!r}"
-    for key in sorted(map(str, item.keys() - _KEYS)):
+    nested = item.get("type")
+    inside = {_INSIDE[nested]} if isinstance(nested, str) and nested in _INSIDE else set()
+    for key in sorted(map(str, item.keys() - _KEYS - inside)):
         raise ConfigurationError(f"{where}: unknown entry {key!r}, expected some of {', '.join(sorted(_KEYS))}")
     kind, optional = _type(where, item.get("type"))
     field = Field(

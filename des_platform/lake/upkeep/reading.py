@@ -52,17 +52,16 @@ def rows_of(
         bag: gets every row.
         footer: called with what each file says of its origin (`lake.files.FOOTER`), before its rows come.
     """
-    schema = arrow_schema(table.schema())
-    for origins, pieces in _read_ahead(_Reader(table, bag, schema).reads(files)):
+    for origins, pieces in _read_ahead(_Reader(table, bag, decoding=True).reads(files)):
         for origin in origins:
             footer(origin)
         for piece in pieces:
-            yield from piece.cast(schema).to_batches()
+            yield from piece.to_batches()
 
 
 def put_into(bag: Bag, table: Table, files: Iterable[DataFile]) -> None:
     """Put every row of some data files into a bag."""
-    for _, pieces in _read_ahead(_Reader(table, bag, arrow_schema(table.schema())).reads(files)):
+    for _, pieces in _read_ahead(_Reader(table, bag, decoding=False).reads(files)):
         for _ in pieces:
             pass
 
@@ -80,10 +79,11 @@ def _read_ahead(reads: Iterator[Callable[[], Read]]) -> Iterator[Read]:
 
 
 class _Reader:
-    def __init__(self, table: Table, bag: Bag, schema: pa.Schema) -> None:
+    def __init__(self, table: Table, bag: Bag, *, decoding: bool) -> None:
         self._table = table
         self._bag = bag
-        self._schema = schema
+        self._schema = arrow_schema(table.schema())
+        self._decoding = decoding
 
     def reads(self, files: Iterable[DataFile]) -> Iterator[Callable[[], Read]]:
         """What is to be done to have all rows, in pieces that any thread may do."""
@@ -196,7 +196,7 @@ class _Reader:
 
     def _taken(self, piece: pa.Table) -> pa.Table:
         self._bag.add(piece)
-        return piece
+        return piece.cast(self._schema) if self._decoding else piece
 
 
 def _origin(metadata: pq.FileMetaData) -> bytes | None:

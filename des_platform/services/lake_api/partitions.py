@@ -122,8 +122,9 @@ def give_up_partition(context: ContextOf, partition_id: PathId) -> PartitionResp
 def list_partitions(context: ContextOf, page: PageOf, table_id: PathId) -> list[PartitionResponse]:
     """List a table's active partitions by their paths."""
     with context.reading() as connection:
-        tables.existing(connection, table_id)
         found, total = lake_partitions.of_table(connection, table_id, page.limit, page.offset)
+        if not total:
+            tables.existing(connection, table_id)
     return page.of([PartitionResponse.of(partition) for partition in found], total)
 
 
@@ -139,9 +140,10 @@ def list_partitions_of_days(
     if start_date > end_date:
         raise Problem(400, f"the range begins on {start_date}, after its end on {end_date}")
     with context.reading() as connection:
-        tables.existing(connection, table_id)
         days = start_date, end_date
         found, total = lake_partitions.of_table(connection, table_id, page.limit, page.offset, days=days)
+        if not total:
+            tables.existing(connection, table_id)
     return page.of([PartitionResponse.of(partition) for partition in found], total)
 
 

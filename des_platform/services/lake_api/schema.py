@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 
 from des_platform.catalog import schema_versions
 from des_platform.lake import versioning
-from des_platform.lake.evolution import Change, diff, violations
+from des_platform.lake.evolution import Change, diff, parse_definition, violations
 from des_platform.lake.types import CommitUnknown, SchemaConflict
 from des_platform.lake.validating import FIELD_TYPES
 from des_platform.services.lake_api import tables
@@ -145,9 +145,9 @@ def create_version(context: ContextOf, body: VersionCreate) -> SchemaVersionResp
 def current_version(context: ContextOf, table_id: PathId) -> SchemaVersionResponse:
     """Return a table's current version."""
     with context.reading() as connection:
-        table = tables.existing(connection, table_id)
         found = schema_versions.current(connection, table_id)
-    if found is None:
+        table = tables.existing(connection, table_id) if found is None else None
+    if table is not None:
         raise Problem(404, f"table {table.name} has no schema version yet: POST /api/v1/schema/versions")
     return SchemaVersionResponse.of(found)
 
@@ -156,8 +156,9 @@ def current_version(context: ContextOf, table_id: PathId) -> SchemaVersionRespon
 def list_versions(context: ContextOf, page: PageOf, table_id: PathId) -> list[SchemaVersionResponse]:
     """List a table's versions, the newest first."""
     with context.reading() as connection:
-        tables.existing(connection, table_id)
         found, total = schema_versions.listing(connection, table_id, page.limit, page.offset)
+        if not total:
+            tables.existing(connection, table_id)
     return page.of([SchemaVersionResponse.of(version) for version in found], total)
 
 
@@ -165,7 +166,7 @@ def list_versions(context: ContextOf, page: PageOf, table_id: PathId) -> list[Sc
 def compare(body: Comparison) -> ComparisonResponse:
     """Say which changes lead from one schema to the other; a rename is one where `renamed_from` declares it."""
     with _refusals():
-        changes = diff(versioning.columns_of(body.old_schema), versioning.columns_of(body.new_schema))
+        changes = diff(parse_definition(body.old_schema), parse_definition(body.new_schema))
     return ComparisonResponse(
         changes=[SchemaChange.model_validate(change.to_json()) for change in changes],
         change_count=len(changes),
