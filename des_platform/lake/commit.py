@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 # Each snapshot costs every commit a tenth of a millisecond; ten manifests cost as much as ten snapshots.
 _SNAPSHOTS_KEPT: Final = 10
-_SNAPSHOTS_MOST: Final = 20
+_SNAPSHOTS_MOST: Final = 18
 _LONGEST_PAUSE: Final = 0.05
 # What pyiceberg warns of is the rule among several writers: a commit that is tried again, and an old metadata file that
 # another one was quicker to remove (upkeep removes what stays).

@@ -69,7 +69,9 @@ _PROPERTIES: Final = {
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "10",
     "commit.manifest-merge.enabled": "true",
-    "commit.manifest.min-count-to-merge": "30",
+    # Every commit reads and writes a line for each manifest, and each merge rewrites what it merges, up to that size.
+    "commit.manifest.min-count-to-merge": "20",
+    "commit.manifest.target-size-bytes": str(2 << 20),
     # 8 writers of different days: 96 retries for 80 commits. The default of 4 with 100 ms waits loses some of them.
     "commit.retry.num-retries": "50",
     "commit.retry.min-wait-ms": "20",

@@ -113,7 +113,7 @@ def test_a_file_larger_than_allowed_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "reason"),
     [
-        ("a.csv", gzip.compress(CSV), "should be csv by its name, and begins as gzip"),
+        ("a.csv", gzip.compress(CSV, mtime=0), "should be csv by its name, and begins as gzip"),
         ("a.jsonl", parquet(), "should be jsonl by its name, and begins as Parquet"),
         ("a.csv.gz", CSV, "gzip: damaged data"),
         ("a.parquet", CSV, "does not begin and end with PAR1"),
