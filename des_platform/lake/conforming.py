@@ -66,6 +66,10 @@ class Conform:
                 columns[field.name] = pa.nulls(batch.num_rows, field.type)
         for name, span in self._ranges.items():
             columns[name] = span.fill(columns[span.source])
+        for field in self.schema:
+            if not field.nullable and columns[field.name].null_count:
+                advice = "give every row a value, or lift the requirement"
+                raise SchemaConflict(self._table, field.name, "a row without a value", f"required {field.type}", advice)
         return pa.RecordBatch.from_arrays(list(columns.values()), schema=self.schema)
 
     def _given(self, batch: pa.RecordBatch, day: date | None) -> dict[str, pa.Array[Any]]:

@@ -74,6 +74,7 @@ class PartitionFiles:
     Attributes:
         files: those that are finished, as Iceberg wants them described.
         spec_id: the spec under which they are written.
+        schema: the schema by which they are written.
         plans: the plan by which they are written.
     """
 
@@ -87,6 +88,7 @@ class PartitionFiles:
         metadata = table.metadata
         self.files: list[DataFile] = []
         self.spec_id = metadata.default_spec_id
+        self.schema = metadata.schema()
         self._table = table.name()[-1]
         self.plans = Plans(self._table, metadata.properties.get(PROPERTY))
         self._folder = f"{table.location()}/data"

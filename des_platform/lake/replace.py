@@ -55,7 +55,7 @@ def replace_days(
     Raises:
         SchemaConflict: a batch does not fit the table.
         ValueError: a day comes twice.
-        Repartitioned: the table was given another partitioning meanwhile.
+        TableChanged: it was given another partitioning meanwhile, or columns that do not suit the files.
         CommitUnknown, pyiceberg.exceptions.CommitFailedException, ValidationException: see `commit`.
     """
     started = time.monotonic()
@@ -100,7 +100,7 @@ def append(
 
     Raises:
         SchemaConflict: a batch does not fit the table, or has rows without a day.
-        Repartitioned: the table was given another partitioning meanwhile.
+        TableChanged: it was given another partitioning meanwhile, or columns that do not suit the files.
         CommitUnknown, pyiceberg.exceptions.CommitFailedException, ValidationException: see `commit`.
     """
     started = time.monotonic()

@@ -35,6 +35,7 @@ from des_platform.catalog.table_spec import COLUMN_TYPE
 from des_platform.lake.commit import commit
 from des_platform.lake.partitioning import check_rules, stage_partitioning
 from des_platform.lake.types import COLUMN_TYPES, DAY, FILE, JSON_DOC, LINE, RESCUED, RESERVED_COLUMNS, SchemaConflict
+from des_platform.lake.widening import widens
 from des_platform.settings import ConfigurationError
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ def _stage_columns(transaction: Transaction, columns: Mapping[str, str], table: 
         if found is None:
             missing[column] = declared
         elif found != declared.replace(" ", ""):
-            if not _widens(found, declared):
+            if not widens(found, declared):
                 advice = "declare the table's type, or give the new values a column (or a table) of their own"
                 raise SchemaConflict(table, column, found, declared, advice)
             wider[column] = declared
@@ -223,18 +224,3 @@ def _stage_columns(transaction: Transaction, columns: Mapping[str, str], table: 
                 update.add_column(column, iceberg_type(declared), doc=JSON_DOC if declared == "json" else None)
             for column, declared in wider.items():
                 update.update_column(column, field_type=iceberg_type(declared))
-
-
-def _widens(found: str, declared: str) -> bool:
-    """Whether every value of a type is one of the other, and Iceberg can read it as such."""
-    if (found, declared) in {("int", "long"), ("float", "double")}:
-        return True
-    if not (found.startswith("decimal") and declared.startswith("decimal")):
-        return False
-    narrow, wide = iceberg_type(found), iceberg_type(declared)
-    return (
-        isinstance(narrow, DecimalType)
-        and isinstance(wide, DecimalType)
-        and narrow.scale == wide.scale
-        and narrow.precision <= wide.precision
-    )

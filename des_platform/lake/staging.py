@@ -9,7 +9,9 @@ from pyiceberg.expressions import AlwaysFalse, BooleanExpression, In, Or
 from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.update.snapshot import _DeleteFiles
 
-from des_platform.lake.types import DAY, Repartitioned
+from des_platform.lake.schema import column_type
+from des_platform.lake.types import DAY, TableChanged
+from des_platform.lake.widening import widens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from pyiceberg.manifest import DataFile
     from pyiceberg.table import Transaction
+    from pyiceberg.table.metadata import TableMetadata
 
     from des_platform.lake.files import PartitionFiles
 
@@ -73,13 +76,29 @@ def stage_files(transaction: Transaction, written: Sequence[PartitionFiles], pro
     """Stage that written files are of the table, and the plan by which they were written.
 
     Raises:
-        Repartitioned: they were written under another partitioning than the table has.
+        TableChanged: they were written under another partitioning than the table has, or for columns of which it has
+            made something that they do not suit.
     """
-    if any(files.files and files.spec_id != transaction.table_metadata.default_spec_id for files in written):
-        raise Repartitioned(transaction._table.name()[-1])  # noqa: SLF001 - it has no other name
+    now = transaction.table_metadata
+    if any(files.files and (files.spec_id != now.default_spec_id or not _suits(files, now)) for files in written):
+        raise TableChanged(transaction._table.name()[-1])  # noqa: SLF001 - it has no other name
     if any(files.files for files in written):
         with transaction.update_snapshot(snapshot_properties=properties).merge_append() as append:
             for files in written:
                 for file in files.files:
                     append.append_data_file(file)
         written[0].plans.stage(transaction)
+
+
+def _suits(files: PartitionFiles, now: TableMetadata) -> bool:
+    """Whether rows that were written by one schema read right by the table's schema of now."""
+    if files.schema.schema_id == now.current_schema_id:
+        return True
+    written = {field.field_id: field for field in files.schema.fields}
+    for field in now.schema().fields:
+        had = written.get(field.field_id)
+        if field.required and (had is None or not had.required):
+            return False
+        if had is not None and not widens(column_type(had), column_type(field)):
+            return False
+    return True

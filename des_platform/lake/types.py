@@ -70,8 +70,10 @@ class SchemaConflict(Exception):
         )
 
 
-class Repartitioned(Exception):
-    """The table was given another partitioning while its files were written; nothing was changed.
+class TableChanged(Exception):
+    """The table was given another partitioning, or columns that the files do not suit, while they were written.
+
+    Nothing was changed.
 
     Attributes:
         table: the table.
@@ -82,7 +84,10 @@ class Repartitioned(Exception):
         self.table = table
 
     def __str__(self) -> str:
-        return f"table {self.table!r}: it was partitioned anew while files were written for it; run the load again"
+        return (
+            f"table {self.table!r}: its partitioning or its columns were changed while files were written for it;"
+            " run the load again"
+        )
 
 
 class CommitUnknown(Exception):

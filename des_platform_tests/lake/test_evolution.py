@@ -25,7 +25,7 @@ from des_platform.lake.evolution import (
     roll_back,
 )
 from des_platform.lake.tables import Lake
-from des_platform.lake.types import SchemaConflict
+from des_platform.lake.types import SchemaConflict, TableChanged
 from des_platform.settings import ConfigurationError
 from des_platform_tests.lake.conftest import settings_for
 
@@ -357,3 +357,49 @@ class TestRollBack:
         add = to(trades, ID, PRICE, SYMBOL, Field("size", "long"))
         assert apply_changes(trades, "trades", add) != before
         assert roll_back(trades, "trades", add) == before
+
+
+def test_a_load_that_began_before_a_column_became_required_changes_nothing(trades: Lake) -> None:
+    def batches() -> Iterator[pa.RecordBatch]:
+        yield pa.RecordBatch.from_pylist([{"id": 9, "symbol": None, "_file": "f", "_line": 1}])
+        apply_changes(trades, "trades", [required("symbol")], compatibility="none")
+
+    with pytest.raises(TableChanged, match="run the load again"):
+        trades.replace_day("trades", THIRD, batches(), properties={})
+    assert trades.day_rows("trades", THIRD) == 0
+
+
+def test_a_load_that_began_before_a_widening_was_taken_back_changes_nothing(trades: Lake) -> None:
+    wider = [Change(ChangeType.CHANGE_TYPE, "id", {"type": "int"}, {"type": "long"})]
+    apply_changes(trades, "trades", wider)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        yield pa.RecordBatch.from_pylist([{"id": 1 << 40, "_file": "f", "_line": 1}])
+        roll_back(trades, "trades", wider)
+
+    with pytest.raises(TableChanged):
+        trades.replace_day("trades", THIRD, batches(), properties={})
+    assert trades.day_rows("trades", THIRD) == 0
+
+
+def test_a_load_that_began_before_a_column_was_added_lands(trades: Lake) -> None:
+    def batches() -> Iterator[pa.RecordBatch]:
+        yield pa.RecordBatch.from_pylist([{"id": 9, "_file": "f", "_line": 1}])
+        apply_changes(
+            trades,
+            "trades",
+            diff(fields_of(trades.table("trades")), [*fields_of(trades.table("trades")), Field("venue", "string")]),
+        )
+
+    assert trades.replace_day("trades", THIRD, batches(), properties={}).rows == 1
+
+
+def test_a_row_without_a_required_value_is_a_conflict_that_names_the_column(trades: Lake) -> None:
+    apply_changes(trades, "trades", [required("symbol")], compatibility="none")
+    batch = pa.RecordBatch.from_pylist([{"id": 9, "_file": "f", "_line": 1}])
+    with pytest.raises(SchemaConflict, match="'symbol': found a row without a value"):
+        trades.replace_day("trades", THIRD, [batch], properties={})
+
+
+def required(column: str) -> Change:
+    return Change(ChangeType.ADD_CONSTRAINT, column, {"required": False}, {"required": True})

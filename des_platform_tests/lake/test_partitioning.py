@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from des_platform.catalog.table_spec import PartitionRule
 from des_platform.lake import files
 from des_platform.lake.partitioning import parse_partition_path, partition_path
-from des_platform.lake.types import Repartitioned
+from des_platform.lake.types import TableChanged
 from des_platform.settings import ConfigurationError
 from des_platform_tests.lake.conftest import COLUMNS, rows
 
@@ -248,7 +248,7 @@ def test_a_load_that_meets_another_partitioning_changes_nothing_and_leaves_no_fi
         yield rows(5)
         ticks.repartition("ticks", rules("list(symbol)"))
 
-    with pytest.raises(Repartitioned, match="run the load again"):
+    with pytest.raises(TableChanged, match="run the load again"):
         ticks.replace_day("ticks", MONDAY, batches(), properties={})
     assert ticks.total_rows("ticks") == 0
     assert not list(tmp_path.rglob("*.parquet"))

@@ -5,7 +5,7 @@ Importing it is cheap; pyiceberg comes in with the first table.
 
 from des_platform.lake.evolution.apply import apply_changes, fields_of, reorder, roll_back
 from des_platform.lake.evolution.changes import Change, ChangeType, diff, inverse, inverses
-from des_platform.lake.evolution.compatibility import violations, widens
+from des_platform.lake.evolution.compatibility import violations
 from des_platform.lake.evolution.declared import evolve_declared
 from des_platform.lake.evolution.fields import Field, parse_definition, to_definition
 
@@ -24,5 +24,4 @@ __all__ = [
     "roll_back",
     "to_definition",
     "violations",
-    "widens",
 ]

@@ -17,28 +17,15 @@ decimal, or it is refused: files are not rewritten, and Iceberg reads no other t
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from des_platform.lake.evolution.changes import Change, ChangeType
-from des_platform.lake.evolution.fields import canonical
+from des_platform.lake.widening import widens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from des_platform.catalog.table_spec import Compatibility
-
-_WIDER: Final = {("int", "long"), ("float", "double"), ("json", "string")}
-_DECIMAL: Final = re.compile(r"decimal\((\d+),(\d+)\)")
-
-
-def widens(old: str, new: str) -> bool:
-    """Whether every value of the one type is one of the other, and Iceberg reads it as such."""
-    old, new = canonical(old), canonical(new)
-    found, wanted = _DECIMAL.fullmatch(old), _DECIMAL.fullmatch(new)
-    if found and wanted:
-        return found[2] == wanted[2] and int(found[1]) <= int(wanted[1])
-    return old == new or (old, new) in _WIDER
 
 
 def violations(

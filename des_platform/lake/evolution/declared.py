@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from des_platform.catalog import lake_tables, schema_versions
 from des_platform.lake.evolution.apply import evolve, fields_of, stage_changes
 from des_platform.lake.evolution.changes import Change, diff
-from des_platform.lake.evolution.fields import Field, canonical, to_definition
+from des_platform.lake.evolution.fields import Field, to_definition
+from des_platform.lake.widening import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

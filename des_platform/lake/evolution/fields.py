@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from des_platform.catalog.table_spec import COLUMN_TYPE
 from des_platform.catalog.text import storable
+from des_platform.lake.widening import canonical
 from des_platform.settings import ConfigurationError
 
 if TYPE_CHECKING:
@@ -72,11 +73,6 @@ class Field:
 def is_reserved(name: str) -> bool:
     """Whether columns of this name are the platform's to fill, such as `_day`, and nobody's to declare or change."""
     return name.startswith("_")
-
-
-def canonical(kind: str) -> str:
-    """Write a type in the one way in which types are compared: `decimal(9,2)`, without a space."""
-    return kind.replace(" ", "")
 
 
 def parse_definition(document: object) -> tuple[Field, ...]:
