@@ -9,6 +9,9 @@ SECONDS ?= 600
 # One more than there are cores, as servers keep tests waiting.
 IN_PARALLEL := -n $(shell n=$$(( $$(getconf _NPROCESSORS_ONLN) + 1 )); echo $$(( n < 4 ? n : 4 ))) --dist loadfile --no-loadscope-reorder
 
+# Run by `make bench-test` and `make faults`.
+ELSEWHERE := $(foreach part,bench faults sources/queues/test_faults.py,--ignore=des_platform_tests/$(part))
+
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
@@ -28,7 +31,7 @@ demo: setup ## start the platform on this machine and feed it real files (Ctrl-C
 
 # Without coverage, which makes it a quarter longer than ten minutes on two cores.
 test: setup ## run the test suite
-	@$(BIN)/python -m pytest -m 'not chaos' --ignore=des_platform_tests/bench $(IN_PARALLEL)
+	@$(BIN)/python -m pytest -m 'not chaos' $(ELSEWHERE) $(IN_PARALLEL)
 
 coverage: setup ## run the test suite and show what it does not reach
 	@$(BIN)/python -m pytest --cov -m 'not chaos' $(IN_PARALLEL)
@@ -53,8 +56,9 @@ imports: setup ## check that every arrow of the house runs down
 audit: setup ## look the installed packages up in the vulnerability database
 	@$(BIN)/pip-audit --skip-editable
 
-fuzz: setup ## feed damaged and lying archives, objects and indexes to all that reads them (make fuzz SECONDS=60)
+fuzz: setup ## feed damaged and lying archives, objects, indexes and requests to all that reads them (make fuzz SECONDS=60)
 	@for what in archive codecs; do $(BIN)/python -m des_platform_tests.fuzz $$what --seconds $$(( $(SECONDS) / 2 )) || exit 1; done
+	@$(BIN)/python -m pytest -q -m chaos des_platform_tests/services/lake_api/test_schemathesis.py
 
 bench-test: setup ## run every bench in miniature, to see that each of its rows still measures something
 	@$(BIN)/python -m pytest -q -m 'not chaos' des_platform_tests/bench $(IN_PARALLEL)

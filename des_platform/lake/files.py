@@ -76,6 +76,7 @@ class PartitionFiles:
         spec_id: the spec under which they are written.
         schema: the schema by which they are written.
         plans: the plan by which they are written.
+        properties: what a file's footer says when it is finished.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class PartitionFiles:
         self._written: list[str] = []
         self._metadata = metadata
         self._io: FileIO = table.io
-        self._footer = json.dumps(dict(properties or {}), separators=(",", ":"))
+        self.properties = dict(properties or {})
         self._tolerance = dict(tolerance or {})
         self._conform = Conform(self._table, metadata)
         self._split = Split(metadata)
@@ -149,7 +150,7 @@ class PartitionFiles:
         """Remove the files. Only for files that no commit can have registered."""
         for key in list(self._open):
             try:
-                self._open.pop(key).close(self._footer)
+                self._open.pop(key).close(self.properties)
             except Exception:  # noqa: BLE001 - the first error is the one to report
                 _LOG.warning("table %r: a Parquet file could not be closed to be removed", self._table, exc_info=True)
         for path in self._written:
@@ -225,7 +226,7 @@ class PartitionFiles:
 
     def _finish_file(self, key: Key) -> None:
         found = self._open.pop(key)
-        size, footer = found.close(self._footer)
+        size, footer = found.close(self.properties)
         self.plans.finished(footer)
         statistics = data_file_statistics_from_parquet_metadata(footer, self._statistics, self._field_ids)
         described = DataFile.from_args(
@@ -251,10 +252,10 @@ class _ParquetFile:
         self.stream = cast("pa.NativeFile", io.new_output(path).create())
         self.writer = open_writer(self.stream, schema, plan)
 
-    def close(self, properties: str) -> tuple[int, pq.FileMetaData]:
+    def close(self, properties: Mapping[str, str]) -> tuple[int, pq.FileMetaData]:
         """Write the footer and close; return the size in bytes, and the footer."""
         try:
-            self.writer.add_key_value_metadata({FOOTER: properties})
+            self.writer.add_key_value_metadata({FOOTER: json.dumps(properties, separators=(",", ":"))})
             self.writer.close()
             return self.stream.tell(), cast("Any", self.writer).writer.metadata
         finally:

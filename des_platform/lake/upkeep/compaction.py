@@ -110,7 +110,7 @@ def _compact(table: Table, group: Group, properties: Mapping[str, str]) -> Part:
 
     def tell(footer: bytes | None) -> None:
         origins.add(footer)
-        files._footer = origins.to_json()  # noqa: SLF001 - footers come after rows, and so do the rows' origins
+        files.properties = origins.properties()  # footers come after rows, and so do the rows' origins
 
     old = Bag(without={span.column for span in from_properties(table.metadata).values()})
     batches = rows_of(table, group.files, old, tell)

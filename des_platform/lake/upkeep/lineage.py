@@ -27,10 +27,10 @@ class Origins:
             # A file that was rewritten before has several values already.
             self._values.setdefault(name, {}).update(dict.fromkeys(str(value).split(", ")))
 
-    def to_json(self) -> str:
+    def properties(self) -> dict[str, str]:
         """What the new files' footers say."""
         told = {}
         for name, values in self._values.items():
             left = len(values) - _MOST_VALUES
             told[name] = ", ".join(list(values)[:_MOST_VALUES]) + (f", and {left} more" if left > 0 else "")
-        return json.dumps(told, separators=(",", ":"))
+        return told
