@@ -11,8 +11,10 @@ import polars as pl
 import pytest
 
 from des_platform.catalog import containers
+from des_platform.catalog.dataset import TableSpec
 from des_platform.defs.resources import PlatformResource
 from des_platform.lake.tables import Lake
+from des_platform_tests.damage import flip, path_of
 from des_platform_tests.defs.daemon import COMPRESSED, RAW, SHARDS, TABLE, TABLED, Daemon, Shown, metadata, verdicts
 from des_platform_tests.defs.test_reporting import cells
 from des_platform_tests.platform import DAY
@@ -185,6 +187,46 @@ def test_days_of_a_range_are_materialized_by_one_run_each_with_its_own_metadata(
         assert shown["table", str(day)]["dagster/partition_row_count"] == 500 + 2 * number
         assert sum(shown["des_shards", f"{day}|{shard}"]["files"] for shard in range(4)) == number + 1
     assert len(shown) == 3 * 3 + 3 * 4
+
+
+def test_a_day_with_damaged_bytes_does_not_keep_the_others_of_its_range_from_the_table(
+    platform: Platform, daemon: Daemon
+) -> None:
+    days = [DAY + timedelta(days=number) for number in range(-2, 1)]
+    for day in days:
+        platform.put("large.csv", LARGE, day)
+    daemon.said("listing_sensor")
+    everything = {"first": str(days[0]), "last": str(days[-1])}
+    daemon.materialize(RAW, **everything)
+    daemon.materialize(COMPRESSED, **everything)
+    (big,) = platform.buckets.own.list(f"archives/things/{days[1]}/_bigFiles/")
+    flip(path_of(platform.buckets.own, big.key), big.size // 2)
+
+    result = daemon.materialize(TABLE, **everything)
+
+    assert not result.success
+    assert daemon.instance.get_materialized_partitions(TABLE) == {str(days[0]), str(days[2])}
+    with closing(Lake(platform.settings)) as lake:
+        assert [lake.day_rows("things", day) for day in days] == [500, 0, 500]
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    assert f"all others are loaded: {days[1]}: " in str(failure.event_specific_data)
+
+
+def test_columns_that_nobody_declared_warn_and_rounded_ones_are_told(platform: Platform) -> None:
+    columns = {"id": "long", "price": "double"}
+    rounding = TABLED.model_copy(update={"table": TableSpec(columns=columns, tolerance={"price": 1e-6})})
+    platform.put("a.csv", b"id,price,colour\n1,0.1,red\n")
+    with closing(Daemon(rounding)) as daemon:
+        daemon.said("listing_sensor")
+        result = daemon.materialize(RAW, COMPRESSED, TABLE, first=str(DAY))
+
+    assert result.success
+    shown = metadata(result)["table", str(DAY)]
+    assert shown["columns_not_declared"] == "colour"
+    assert shown["rounded_columns"] == "price (by up to 1e-06 of itself)"
+    assert verdicts(result)["columns_as_declared"] is False
+    lineage = shown["dagster/column_lineage"].deps_by_column
+    assert [dep.asset_key.path[-1] for dep in lineage["price"]] == ["compressed_objects"]
 
 
 def test_hostile_file_names_are_shown_as_text(platform: Platform, daemon: Daemon) -> None:

@@ -58,8 +58,12 @@ def table_asset(dataset: Dataset) -> dg.AssetsDefinition:
         for start in range(0, len(keys), _DAYS_PER_COMMIT):
             damaged |= _load(context, platform, dataset, keys[start : start + _DAYS_PER_COMMIT])
         if damaged:
+            for key in (key for key in keys if key not in damaged):
+                # What a step that fails has logged of its assets, Dagster drops.
+                context.instance.report_runless_asset_event(dg.AssetMaterialization(context.asset_key, partition=key))
             told = "; ".join(f"{key}: {error}" for key, error in damaged.items())
-            raise dg.Failure(f"these days are as they were, all others are loaded: {told}") from damaged.popitem()[1]
+            # Damaged bytes are damaged the next time, too.
+            raise dg.Failure(f"these days are as they were, all others are loaded: {told}", allow_retries=False)
         return dg.MaterializeResult()
 
     return asset
@@ -103,6 +107,9 @@ def _facts(platform: PlatformResource, dataset: Dataset, day: date, done: LoadRe
         facts["rejected_because"] = bars("reason", "rows", done.reasons)
     if done.extra_columns:
         facts["columns_not_declared"] = ", ".join(sorted(done.extra_columns))
+    if dataset.table and dataset.table.tolerance:
+        rounded = (f"{name} (by up to {most:g} of itself)" for name, most in dataset.table.tolerance.items())
+        facts["rounded_columns"] = ", ".join(rounded)
     return facts | _shown(platform, dataset, day) if done.replaced else facts
 
 
