@@ -32,10 +32,10 @@ from pyiceberg.types import (
 )
 
 from des_platform.catalog.table_spec import COLUMN_TYPE
+from des_platform.lake.column_rules import check_names, widens
 from des_platform.lake.commit import commit
 from des_platform.lake.partitioning import check_rules, stage_partitioning
-from des_platform.lake.types import COLUMN_TYPES, DAY, FILE, JSON_DOC, LINE, RESCUED, RESERVED_COLUMNS, SchemaConflict
-from des_platform.lake.widening import widens
+from des_platform.lake.types import COLUMN_TYPES, DAY, FILE, JSON_DOC, LINE, RESERVED_COLUMNS, SchemaConflict
 from des_platform.settings import ConfigurationError
 
 if TYPE_CHECKING:
@@ -61,7 +61,6 @@ _ICEBERG: Final[dict[str, PrimitiveType]] = {
     "binary": BinaryType(),
 }
 _NAMES: Final[dict[IcebergType, str]] = {iceberg: name for name, iceberg in _ICEBERG.items()}
-_LONGEST_NAME: Final = 128
 _MOST_DIGITS: Final = 38
 
 _PROPERTIES: Final = {
@@ -89,26 +88,13 @@ def check_columns(table: str, columns: Mapping[str, str]) -> None:
     Raises:
         ConfigurationError: naming the table, the column, what was found and what is expected.
     """
-    seen: dict[str, str] = {}
+    check_names(columns, f"table {table!r}, column")
     for name, type_name in columns.items():
-        where = f"table {table!r}, column {name!r}"
-        if not name.isprintable() or name != name.strip() or "." in name or not 0 < len(name) <= _LONGEST_NAME:
-            raise ConfigurationError(
-                f"{where}: a name is 1 to {_LONGEST_NAME} printable characters, no dot, no space around it"
-            )
         if not _known(type_name):
             known = ", ".join([*COLUMN_TYPES, f"decimal(P,S) of at most {_MOST_DIGITS} digits"])
-            raise ConfigurationError(f"{where}: unknown type {type_name!r}, expected one of {known}")
-        if name.startswith("_"):
-            own = ", ".join([*RESERVED_COLUMNS, RESCUED])
             raise ConfigurationError(
-                f"{where}: names that begin with _ are reserved for the lake ({own}); rename the column"
+                f"table {table!r}, column {name!r}: unknown type {type_name!r}, expected one of {known}"
             )
-        if name.lower() in seen:
-            raise ConfigurationError(
-                f"{where}: differs from {seen[name.lower()]!r} in case alone, which many engines ignore; rename one"
-            )
-        seen[name.lower()] = name
 
 
 def iceberg_type(kind: str) -> PrimitiveType:
@@ -223,4 +209,5 @@ def _stage_columns(transaction: Transaction, columns: Mapping[str, str], table: 
             for column, declared in missing.items():
                 update.add_column(column, iceberg_type(declared), doc=JSON_DOC if declared == "json" else None)
             for column, declared in wider.items():
-                update.update_column(column, field_type=iceberg_type(declared))
+                doc = "" if existing[column] == "json" else None
+                update.update_column(column, field_type=iceberg_type(declared), doc=doc)

@@ -9,9 +9,9 @@ from pyiceberg.expressions import AlwaysFalse, BooleanExpression, In, Or
 from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.update.snapshot import _DeleteFiles
 
+from des_platform.lake.column_rules import widens
 from des_platform.lake.schema import column_type
 from des_platform.lake.types import DAY, TableChanged
-from des_platform.lake.widening import widens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -25,6 +25,7 @@ from des_platform.lake.evolution import (
     to_definition,
     violations,
 )
+from des_platform.lake.evolution.recording import record_changes
 from des_platform.lake.types import SchemaConflict
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def post(
         description=description,
         iceberg_schema_id=None if changes else made.metadata.current_schema_id,
     )
-    _record(connection, version, changes)
+    record_changes(connection, version, changes)
     return version
 
 
@@ -197,7 +198,7 @@ def _apply_directly(
     version = _next(
         connection, lake, table, author, "; ".join(filter(None, (change.description for change in changes)))
     )
-    ids = [recorded.schema_change_id for recorded in _record(connection, version, changes)]
+    ids = [recorded.schema_change_id for recorded in record_changes(connection, version, changes)]
     return schema_versions.mark_applied(connection, ids, author)
 
 
@@ -211,21 +212,6 @@ def _next(connection: sa.Connection, lake: Lake, table: LakeTable, author: str, 
         description=description,
         iceberg_schema_id=made.metadata.current_schema_id,
     )
-
-
-def _record(connection: sa.Connection, version: SchemaVersion, changes: Iterable[Change]) -> list[SchemaChange]:
-    return [
-        schema_versions.add_change(
-            connection,
-            version.schema_version_id,
-            change_type=change.type,
-            column_name=change.column,
-            old_value=change.old,
-            new_value=change.new,
-            description=change.description or None,
-        )
-        for change in changes
-    ]
 
 
 def _waiting(connection: sa.Connection, version: SchemaVersion) -> list[SchemaChange]:

@@ -20,8 +20,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from des_platform.catalog.text import storable
+from des_platform.lake.column_rules import canonical
 from des_platform.lake.evolution.fields import Field, field_from_json, field_json
-from des_platform.lake.widening import canonical
 from des_platform.settings import ConfigurationError
 
 if TYPE_CHECKING:

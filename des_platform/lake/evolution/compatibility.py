@@ -19,8 +19,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from des_platform.lake.column_rules import widens
 from des_platform.lake.evolution.changes import Change, ChangeType
-from des_platform.lake.widening import widens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

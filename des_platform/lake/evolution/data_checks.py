@@ -16,10 +16,10 @@ from pyiceberg.io.pyarrow import pyarrow_to_schema
 from pyiceberg.schema import Schema
 from pyiceberg.table import DataScan
 
+from des_platform.lake.column_rules import widens
 from des_platform.lake.partitioning import rules_of
 from des_platform.lake.schema import column_type
 from des_platform.lake.types import SchemaConflict
-from des_platform.lake.widening import widens
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from des_platform.catalog import lake_tables, schema_versions
+from des_platform.lake.column_rules import canonical
 from des_platform.lake.evolution.apply import evolve, fields_of, stage_changes
 from des_platform.lake.evolution.changes import Change, diff
 from des_platform.lake.evolution.fields import Field, to_definition
-from des_platform.lake.widening import canonical
+from des_platform.lake.evolution.recording import record_changes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,16 +98,5 @@ def _record(connection: sa.Connection, lake: Lake, table: Table, spec: TableSpec
         created_by=AUTHOR,
         iceberg_schema_id=table.metadata.current_schema_id,
     )
-    recorded = [
-        schema_versions.add_change(
-            connection,
-            version.schema_version_id,
-            change_type=change.type,
-            column_name=change.column,
-            old_value=change.old,
-            new_value=change.new,
-            description=change.description,
-        )
-        for change in made
-    ]
+    recorded = record_changes(connection, version, made)
     schema_versions.mark_applied(connection, [change.schema_change_id for change in recorded], AUTHOR)

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from des_platform.catalog.table_spec import COLUMN_TYPE
 from des_platform.catalog.text import storable
-from des_platform.lake.widening import canonical
+from des_platform.lake.column_rules import LONGEST_NAME, canonical, check_names
 from des_platform.settings import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 MOST_FIELDS: Final = 1000
-_LONGEST_NAME: Final = 128
 _MOST_DIGITS: Final = 38
 _SYNONYMS: Final = {
     "integer": "int",
@@ -68,11 +67,6 @@ class Field:
     field_id: int | None = None
     description: str = ""
     renamed_from: str | None = None
-
-
-def is_reserved(name: str) -> bool:
-    """Whether columns of this name are the platform's to fill, such as `_day`, and nobody's to declare or change."""
-    return name.startswith("_")
 
 
 def parse_definition(document: object) -> tuple[Field, ...]:
@@ -126,38 +120,13 @@ def field_from_json(item: object) -> Field:
     return field
 
 
-def check_names(names: Iterable[str]) -> None:
-    """Refuse names that no table could have, or not together.
-
-    Raises:
-        ConfigurationError: naming the field.
-    """
-    seen: dict[str, str] = {}
-    for name in names:
-        if not name.isprintable() or name != name.strip() or "." in name or not 0 < len(name) <= _LONGEST_NAME:
-            raise ConfigurationError(
-                f"field {name[:_LONGEST_NAME]!r}: a name is 1 to {_LONGEST_NAME} printable characters, no dot, no space"
-                " around it"
-            )
-        if is_reserved(name):
-            raise ConfigurationError(f"field {name!r}: names that begin with _ are the platform's own; rename it")
-        other = seen.get(name.lower())
-        if other == name:
-            raise ConfigurationError(f"field {name!r} is there twice")
-        if other is not None:
-            raise ConfigurationError(
-                f"field {name!r} differs from {other!r} in case alone, which many engines ignore; rename one"
-            )
-        seen[name.lower()] = name
-
-
 def _field(position: int, item: object) -> Field:
     if not isinstance(item, dict):
         raise ConfigurationError(f"field number {position}: expected an object, found {_shown(item)}")
     name = item.get("name")
     if not isinstance(name, str):
         raise ConfigurationError(f"field number {position}: expected a name, found {_shown(name)}")
-    where = f"field {name[:_LONGEST_NAME]!r}"
+    where = f"field {name[:LONGEST_NAME]!r}"
     nested = item.get("type")
     inside = {_INSIDE[nested]} if isinstance(nested, str) and nested in _INSIDE else set()
     for key in sorted(map(str, item.keys() - _KEYS - inside)):

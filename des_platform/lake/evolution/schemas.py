@@ -23,11 +23,11 @@ from pyiceberg.table.update import (
 )
 from pyiceberg.types import NestedField
 
+from des_platform.lake.column_rules import canonical, check_names, is_reserved
 from des_platform.lake.evolution.changes import Change, ChangeType
-from des_platform.lake.evolution.fields import Field, check_names, is_reserved
+from des_platform.lake.evolution.fields import Field
 from des_platform.lake.schema import column_type, iceberg_type
 from des_platform.lake.types import JSON_DOC, SchemaConflict
-from des_platform.lake.widening import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
