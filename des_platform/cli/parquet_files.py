@@ -88,7 +88,8 @@ def _stored(location: BucketLocation) -> list[Found]:
 
 def _counts(name: str) -> bool:
     path = PurePosixPath(name)
-    hidden = any(part.startswith((".", "_")) for part in path.parts)
+    # As Spark and Hive see it: `_temporary` is hidden, `_day=2026-03-01` is a partition.
+    hidden = any(part.startswith(".") or (part.startswith("_") and "=" not in part) for part in path.parts)
     return path.suffix in _ENDINGS and not hidden and not path.stem.endswith(MADE)
 
 

@@ -70,7 +70,7 @@ def test_a_file_becomes_smaller_beside_itself_and_stays_the_same() -> None:
 
 def test_a_folder_goes_on_past_what_is_no_parquet_file_and_says_so() -> None:
     write("in/a.parquet")
-    write("in/deep/b.parquet")
+    write("in/_day=2026-03-01/b.parquet")
     Path("in/bad.parquet").write_bytes(b"hello, this is no table")
     Path("in/empty.parquet").touch()
     Path("in/notes.txt").write_text("nothing to do with it")
@@ -87,11 +87,11 @@ def test_a_folder_goes_on_past_what_is_no_parquet_file_and_says_so() -> None:
     told = json.loads(done.stdout)
     assert told["skipped"] == 2
     assert [Path(one["target"]).relative_to(Path.cwd()).as_posix() for one in told["files"]] == [
+        "out/_day=2026-03-01/b.parquet",
         "out/a.parquet",
-        "out/deep/b.parquet",
     ]
     assert all(one["after"] < one["before"] for one in told["files"])
-    assert pq.read_table("out/deep/b.parquet").equals(table())
+    assert pq.ParquetFile("out/_day=2026-03-01/b.parquet").read().equals(table())
     assert run("optimize", "in").exit_code == 1
     again = json.loads(run("optimize", "in", "--dry-run", "--json").stdout)
     assert len(again["files"]) == 2
