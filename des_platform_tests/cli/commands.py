@@ -1,7 +1,9 @@
-"""The `des` command as its users start it: the installed program, in a process of its own."""
+"""The `des` command as its users start it: the installed program in a process of its own, or, quicker, in this one."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -9,6 +11,7 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,6 +25,25 @@ Totals = dict[str, int | float]
 def bare_environment(home: Path) -> dict[str, str]:
     """What a user's shell has at least, and nothing of the tests' own settings."""
     return {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8"}
+
+
+def des_here(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end in this process: a process of its own costs a second before it begins."""
+    from des_platform.cli.main import main
+
+    out, errors, code = io.StringIO(), io.StringIO(), 0
+    argv = _argv(*arguments)
+    with (
+        patch.object(sys, "argv", argv),
+        patch.dict(os.environ),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(errors),
+    ):
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    return subprocess.CompletedProcess(argv, code, out.getvalue(), errors.getvalue())
 
 
 def des(*arguments: object, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:

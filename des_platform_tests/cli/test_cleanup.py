@@ -7,7 +7,7 @@ import pytest
 
 from des_platform.catalog import cleanups
 from des_platform.compression.cleanup.removal import remove_due
-from des_platform_tests.cli.commands import complaint, des
+from des_platform_tests.cli.commands import complaint, des_here
 from des_platform_tests.platform import DATASET, DAY, LANDING
 
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ def clean_up(platform: Platform) -> int:
 
 
 def test_the_plan_is_shown_and_nothing_is_changed(packed: Platform) -> None:
-    shown = des("cleanup", "plan", "things")
+    shown = des_here("cleanup", "plan", "things")
     assert shown.returncode == 0, shown.stderr
     assert "originals of things: after-verify" in shown.stdout
     assert f"{DAY}" in shown.stdout
     assert "2 originals with 15,500 bytes are planned" in shown.stdout
-    files = [json.loads(line) for line in des("cleanup", "plan", "things", DAY, "--json").stdout.splitlines()]
+    files = [json.loads(line) for line in des_here("cleanup", "plan", "things", DAY, "--json").stdout.splitlines()]
     rows = packed.rows()
     assert {(file["bucket"], file["key"], file["size"], file["state"]) for file in files} == {
         (LANDING, row.key, row.size, "planned") for row in rows.values()
@@ -49,17 +49,17 @@ def test_the_plan_is_shown_and_nothing_is_changed(packed: Platform) -> None:
 
 
 def test_what_is_withdrawn_stays_until_it_is_reinstated(packed: Platform) -> None:
-    done = des("cleanup", "withdraw", "things", DAY)
+    done = des_here("cleanup", "withdraw", "things", DAY)
     assert (done.returncode, done.stdout) == (0, "2 withdrawn\n")
     assert clean_up(packed) == 0
-    shown = des("cleanup", "plan", "things", DAY)
+    shown = des_here("cleanup", "plan", "things", DAY)
     assert "withdrawn by des cleanup withdraw" in " ".join(shown.stdout.split())
     assert "0 originals with 0 bytes are planned" in shown.stdout
 
-    done = des("cleanup", "reinstate", "things", "--all")
+    done = des_here("cleanup", "reinstate", "things", "--all")
     assert (done.returncode, done.stdout) == (0, "2 planned again\n")
     assert clean_up(packed) == 2
-    done = des("cleanup", "withdraw", "things", "--all")
+    done = des_here("cleanup", "withdraw", "things", "--all")
     assert done.stdout == "0 withdrawn; the originals of 2 were removed before\n"
 
 
@@ -68,7 +68,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(packed: Platform) -> None:
         (["plan", "nothing"], "no dataset is called 'nothing'; known are things"),
         (["withdraw", "things", DAY, "--all"], "name a day as YYYY-MM-DD, or say --all"),
     ):
-        done = des("cleanup", *arguments)
+        done = des_here("cleanup", *arguments)
         assert done.returncode == 2
         assert said in complaint(done)
     assert states(packed) == set()
@@ -76,6 +76,6 @@ def test_a_mistake_is_one_line_and_exit_code_2(packed: Platform) -> None:
 
 def test_of_a_dataset_that_keeps_its_originals_nothing_is_reinstated(platform: Platform) -> None:
     platform.find()
-    done = des("cleanup", "reinstate", "things", "--all")
+    done = des_here("cleanup", "reinstate", "things", "--all")
     assert done.returncode == 2
     assert "things keeps its originals" in complaint(done)

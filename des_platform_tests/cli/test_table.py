@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from des_platform.catalog import leases
-from des_platform_tests.cli.commands import complaint, des
+from des_platform_tests.cli.commands import complaint, des_here
 from des_platform_tests.lake.upkeep_tables import NAME, age, append_small, content, live, objects, upkeep_of
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ def kept(platform: Platform) -> Iterator[tuple[Lake, Upkeep]]:
 
 def test_tables_are_listed_and_described(kept: tuple[Lake, Upkeep]) -> None:
     kept[0].ensure_table("empty", {"a": "long"})
-    listed = [json.loads(line) for line in des("table", "ls", "--json").stdout.splitlines()]
+    listed = [json.loads(line) for line in des_here("table", "ls", "--json").stdout.splitlines()]
     assert [(found["table"], found["rows"], found["files"]) for found in listed] == [("empty", 0, 0), (NAME, 60, 6)]
-    shown = des("table", "show", NAME).stdout
+    shown = des_here("table", "show", NAME).stdout
     assert "partition by: _day\n" in shown
     assert "small files: 6\n" in shown
     assert "  price: double\n" in shown
@@ -39,7 +39,7 @@ def test_tables_are_listed_and_described(kept: tuple[Lake, Upkeep]) -> None:
 def test_nothing_is_compacted_until_it_is_applied(kept: tuple[Lake, Upkeep]) -> None:
     _, upkeep = kept
     before = content(upkeep)
-    planned = des("table", "compact", NAME)
+    planned = des_here("table", "compact", NAME)
     assert planned.returncode == 0, planned.stderr
     assert "6 files, " in planned.stdout
     assert "-> 1 file, " in planned.stdout
@@ -47,7 +47,7 @@ def test_nothing_is_compacted_until_it_is_applied(kept: tuple[Lake, Upkeep]) -> 
     assert planned.stdout.endswith("planned; --apply does it\n")
     assert len(live(upkeep)) == 6
 
-    done = json.loads(des("table", "compact", "--all", "--apply", "--json").stdout)
+    done = json.loads(des_here("table", "compact", "--all", "--apply", "--json").stdout)
     assert (done["table"], done["files_before"], done["files_after"], done["applied"]) == (NAME, 6, 1, True)
     assert done["bytes_saved"] > 0
     assert len(live(upkeep)) == 1
@@ -62,12 +62,12 @@ def test_old_snapshots_orphans_and_manifests_are_seen_to(platform: Platform, kep
     platform.buckets.own.put(orphan, b"left behind")
     age(platform, 4)
 
-    done = des("table", "orphans", NAME, "--apply").stdout
+    done = des_here("table", "orphans", NAME, "--apply").stdout
     assert f"1 file, 11 bytes  {orphan}\n" in done
     assert "; in " in done
     assert orphan not in objects(platform)
-    assert "12 manifests" in des("table", "manifests", NAME, "--apply").stdout
-    assert des("table", "expire", NAME, "--keep", 1, "--apply").stdout == f"{NAME}: nothing to expire\n"
+    assert "12 manifests" in des_here("table", "manifests", NAME, "--apply").stdout
+    assert des_here("table", "expire", NAME, "--keep", 1, "--apply").stdout == f"{NAME}: nothing to expire\n"
     assert content(upkeep) == before
 
 
@@ -78,10 +78,10 @@ def test_a_mistake_is_one_line_and_exit_code_2(kept: tuple[Lake, Upkeep]) -> Non
         (["compact"], "name tables, or say --all"),
         (["show", "../x"], "the lake has no table '../x'"),
     ):
-        done = des("table", *arguments)
+        done = des_here("table", *arguments)
         assert done.returncode == 2, done.stderr
         assert said in complaint(done)
-    assert des("table", "orphans", NAME, "--older-than", 0).returncode == 2
+    assert des_here("table", "orphans", NAME, "--older-than", 0).returncode == 2
 
 
 def test_a_table_in_other_hands_is_left_to_them_and_the_others_are_seen_to(
@@ -90,7 +90,7 @@ def test_a_table_in_other_hands_is_left_to_them_and_the_others_are_seen_to(
     kept[0].ensure_table("other", {"a": "long"})
     monkeypatch.setenv("DES_LEASE_SECONDS", "1")
     with leases.held(platform.catalog, f"table-upkeep:{NAME}", seconds=20):
-        done = des("table", "compact", NAME, "other", "--apply")
+        done = des_here("table", "compact", NAME, "other", "--apply")
     assert done.returncode == 1
     assert "held by another writer" in complaint(done)
     assert done.stdout == "other: nothing to compact\n"
