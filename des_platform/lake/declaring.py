@@ -53,8 +53,10 @@ def ensure_declared(
             return None
         spec = TableSpec.model_validate(spec.model_dump() | {"columns": columns})
     if not exists:
-        lake.ensure_table(dataset.name, spec.columns, spec.partitioning, rescue=spec.misfits == "rescue")
+        lake.ensure_table(dataset.name, spec.columns, spec.partitioning)
     evolve_declared(lake, catalog, dataset.name, spec)
+    if spec.misfits == "rescue":
+        lake.ensure_table(dataset.name, spec.columns, rescue=True)
     if set(lake.partitioning(dataset.name)) != set(spec.partitioning):
         lake.repartition(dataset.name, spec.partitioning)
     return spec

@@ -474,6 +474,16 @@ def test_values_that_do_not_fit_are_rescued_where_the_definition_says_so(loader:
     ]
 
 
+def test_a_definition_may_begin_to_rescue_and_end_it(loader: Loader) -> None:
+    spec = TableSpec(columns={"id": "long"})
+    loader.take_in({"a.csv": b"id\n1\ntwo\n"})
+    for misfits, expected in (("reject", (1, 0, 1)), ("rescue", (2, 1, 0)), ("reject", (1, 0, 1))):
+        table = spec.model_copy(update={"misfits": misfits})
+        loader.platform.dataset = DATASET.model_copy(update={"table": table})
+        report = loader.load()
+        assert (report.rows, report.rescued, report.rejected) == expected
+
+
 def test_a_renamed_column_holds_what_files_from_before_and_after_bring(loader: Loader) -> None:
     loader.platform.dataset = DATASET.model_copy(update={"table": TableSpec(columns={"id": "long", "name": "string"})})
     other = DAY + timedelta(1)
