@@ -22,9 +22,14 @@ COLUMN_TYPE = rf"^({'|'.join(COLUMN_TYPES)}|decimal\(([1-9]|[12][0-9]|3[0-8]), ?
 """The same as a pattern; it does not say that a decimal has no more digits after the point than in all."""
 
 
+def is_column_type(text: str) -> bool:
+    """Whether a column may have this type."""
+    found = re.fullmatch(COLUMN_TYPE, text)
+    return bool(found and (found[2] is None or int(found[3]) <= int(found[2])))
+
+
 def _known_type(value: str) -> str:
-    found = re.fullmatch(COLUMN_TYPE, value)
-    if found and (found[2] is None or int(found[3]) <= int(found[2])):
+    if is_column_type(value):
         return value
     raise ValueError(f"unknown type {value!r}, expected one of {', '.join(map(repr, COLUMN_TYPES))}, 'decimal(P,S)'")
 

@@ -46,24 +46,21 @@ def ensure_declared(
     from des_platform.lake.evolution import evolve_declared
 
     spec = dataset.table or TableSpec()
-    exists = lake.exists(dataset.name)
     if not spec.columns:
-        columns = _pinned(lake, dataset.name) if exists else _inferred(catalog, reader, dataset, days, scratch)
+        columns = (
+            lake.columns(dataset.name)
+            if lake.exists(dataset.name)
+            else _inferred(catalog, reader, dataset, days, scratch)
+        )
         if not columns:
             return None
         spec = TableSpec.model_validate(spec.model_dump() | {"columns": columns})
-    if not exists:
-        lake.ensure_table(dataset.name, spec.columns, spec.partitioning)
     evolve_declared(lake, catalog, dataset.name, spec)
     if spec.misfits == "rescue":
         lake.ensure_table(dataset.name, spec.columns, rescue=True)
     if set(lake.partitioning(dataset.name)) != set(spec.partitioning):
         lake.repartition(dataset.name, spec.partitioning)
     return spec
-
-
-def _pinned(lake: Lake, name: str) -> dict[str, str]:
-    return {column: kind for column, kind in lake.schema_of(name) if not column.startswith("_")}
 
 
 def _inferred(

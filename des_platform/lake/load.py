@@ -16,11 +16,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from des_platform.catalog import files, lake_tables, partitions
+from des_platform.catalog import files, partitions
 from des_platform.catalog.partitions import TableLoad
 from des_platform.lake.declaring import ensure_declared
 from des_platform.lake.registry import sync_partitions
-from des_platform.lake.rejected import REJECTED_COLUMNS, RejectedRows, rejected_table
+from des_platform.lake.rejected import RejectedRows, ensure_rejected_table, rejected_table
 from des_platform.lake.types import FILE, LINE, RESCUED
 from des_platform.objectstore import ObjectNotFound, PreconditionFailed
 
@@ -97,7 +97,7 @@ def load_days(
         IntegrityError: a file's bytes are not those that were catalogued; nothing was replaced.
     """
     spec = ensure_declared(catalog, reader, lake, dataset, days, scratch=scratch)
-    lake.ensure_table(rejected_table(dataset.name), REJECTED_COLUMNS)
+    ensure_rejected_table(lake, dataset.name)
     with ExitStack() as open_files:
         loading = [
             _Day(day, RejectedRows(open_files.enter_context(tempfile.TemporaryFile(dir=scratch)))) for day in days
@@ -138,14 +138,6 @@ def _record(
                     report.replaced.snapshot_id if report.replaced else None,
                     sorted(report.extra_columns),
                 ),
-            )
-        if spec is not None:
-            lake_tables.register(
-                connection,
-                dataset.name,
-                dataset=dataset.name,
-                partition_by=spec.partition_by,
-                compatibility=spec.compatibility,
             )
     if spec is not None:
         sync_partitions(catalog, lake, dataset.name)

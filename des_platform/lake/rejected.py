@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from des_platform.lake.tables import Lake
     from des_platform.parquet import RejectedRow
 
 REJECTED_COLUMNS: Final = {"text": "string", "reason": "string"}
@@ -27,6 +28,12 @@ _REASON_CHARACTERS: Final = 80
 def rejected_table(name: str) -> str:
     """Name of the table that keeps a table's rejected rows."""
     return f"{name}_rejected"
+
+
+def ensure_rejected_table(lake: Lake, name: str) -> None:
+    """Create the table that keeps a table's rejected rows, where it is missing."""
+    if not lake.exists(rejected_table(name)):
+        lake.ensure_table(rejected_table(name), REJECTED_COLUMNS)
 
 
 class RejectedRows:

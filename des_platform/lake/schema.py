@@ -31,11 +31,11 @@ from pyiceberg.types import (
     TimeType,
 )
 
-from des_platform.catalog.table_spec import COLUMN_TYPE
+from des_platform.catalog.table_spec import COLUMN_TYPES, is_column_type
 from des_platform.lake.column_rules import check_names, widens
 from des_platform.lake.commit import commit
 from des_platform.lake.partitioning import check_rules, stage_partitioning
-from des_platform.lake.types import COLUMN_TYPES, DAY, FILE, JSON_DOC, LINE, RESERVED_COLUMNS, SchemaConflict
+from des_platform.lake.types import DAY, FILE, JSON_DOC, LINE, RESERVED_COLUMNS, SchemaConflict
 from des_platform.settings import ConfigurationError
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def check_columns(table: str, columns: Mapping[str, str]) -> None:
     """
     check_names(columns, f"table {table!r}, column")
     for name, type_name in columns.items():
-        if not _known(type_name):
+        if not is_column_type(type_name):
             known = ", ".join([*COLUMN_TYPES, f"decimal(P,S) of at most {_MOST_DIGITS} digits"])
             raise ConfigurationError(
                 f"table {table!r}, column {name!r}: unknown type {type_name!r}, expected one of {known}"
@@ -152,13 +152,6 @@ def create_or_evolve(
             stage_partitioning(transaction, partitioning, identifier[-1])
 
     commit(table, stage)
-
-
-def _known(type_name: str) -> bool:
-    if not re.fullmatch(COLUMN_TYPE, type_name):
-        return False
-    digits = [int(number) for number in re.findall(r"\d+", type_name)]
-    return not digits or digits[1] <= digits[0] <= _MOST_DIGITS
 
 
 def _create(

@@ -277,6 +277,16 @@ class Lake:
 
         return column_types(self.table(name).schema())
 
+    def columns(self, name: str) -> dict[str, str]:
+        """Return the declared columns in order, name to type.
+
+        Raises:
+            LookupError: no such table.
+        """
+        from des_platform.lake.column_rules import is_reserved
+
+        return {column: kind for column, kind in self.schema_of(name) if not is_reserved(column)}
+
     def uri(self, name: str) -> str:
         """Return the URL of the table's folder.
 

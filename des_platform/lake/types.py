@@ -10,23 +10,6 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-COLUMN_TYPES: Final = (
-    "string",
-    "int",
-    "long",
-    "float",
-    "double",
-    "boolean",
-    "date",
-    "time",
-    "timestamp",
-    "timestamp_ntz",
-    "binary",
-    "json",
-)
-"""Types a column may declare, beside `decimal(P,S)` of at most 38 digits; `timestamp` is an instant: microseconds,
-UTC; `timestamp_ntz` a wall clock, `json` text that holds one JSON value."""
-
 JSON_DOC: Final = "one JSON value"
 """What the lake's schema says of a column of type json, which Iceberg knows as a string."""
 

@@ -22,10 +22,9 @@ from des_platform.lake.evolution import (
     fields_of,
     parse_definition,
     roll_back,
-    to_definition,
     violations,
 )
-from des_platform.lake.evolution.recording import record_changes
+from des_platform.lake.evolution.recording import record_changes, record_version
 from des_platform.lake.types import SchemaConflict
 
 if TYPE_CHECKING:
@@ -204,14 +203,7 @@ def _apply_directly(
 
 def _next(connection: sa.Connection, lake: Lake, table: LakeTable, author: str, description: str) -> SchemaVersion:
     made = lake.table(table.name)
-    return schema_versions.create(
-        connection,
-        table.table_id,
-        to_definition(fields_of(made)),
-        created_by=author,
-        description=description,
-        iceberg_schema_id=made.metadata.current_schema_id,
-    )
+    return record_version(connection, table.table_id, made, created_by=author, description=description)
 
 
 def _waiting(connection: sa.Connection, version: SchemaVersion) -> list[SchemaChange]:

@@ -25,6 +25,7 @@ from des_platform.lake.rejected import rejected_table
 from des_platform.lake.tables import Lake
 from des_platform.lake.types import SchemaConflict
 from des_platform.objectstore import IntegrityError
+from des_platform.settings import ConfigurationError
 from des_platform_tests.damage import flip, path_of
 from des_platform_tests.platform import DATASET, DAY, LANDING
 
@@ -525,3 +526,12 @@ def test_partition_rules_of_the_definition_take_effect_and_may_change(loader: Lo
         registered = lake_tables.by_name(connection, "things")
     assert registered is not None
     assert registered.partition_by == ["hash(id, 4)", "range(price, 0.25, 0.5)"]
+
+
+def test_a_table_that_the_api_made_is_left_to_it(loader: Loader) -> None:
+    with loader.platform.catalog.begin() as connection:
+        assert lake_tables.create(connection, "things") is not None
+    loader.take_in({"a.csv": as_csv(records(0, 3))})
+    with pytest.raises(ConfigurationError, match="rename the dataset"):
+        loader.load()
+    assert not loader.lake.exists("things")

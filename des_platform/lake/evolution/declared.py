@@ -14,7 +14,7 @@ from des_platform.lake.column_rules import canonical
 from des_platform.lake.evolution.apply import evolve, fields_of, stage_changes
 from des_platform.lake.evolution.changes import Change, diff
 from des_platform.lake.evolution.fields import Field, to_definition
-from des_platform.lake.evolution.recording import record_changes
+from des_platform.lake.evolution.recording import record_changes, record_version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ def evolve_declared(lake: Lake, catalog: Catalog, name: str, spec: TableSpec) ->
     """Bring a table to its definition, and record what its schema is now.
 
     Args:
-        lake: the tables; this one exists.
+        lake: the tables; this one is made where it is missing.
         catalog: keeps the versions.
         name: the dataset and its table.
         spec: the definition; without columns nothing but its drops is done.
@@ -42,11 +42,16 @@ def evolve_declared(lake: Lake, catalog: Catalog, name: str, spec: TableSpec) ->
         What was changed.
 
     Raises:
-        LookupError: no such table.
-        ConfigurationError: the definition contradicts itself.
+        ConfigurationError: the definition contradicts itself, or the lake API made a table of that name.
         SchemaConflict: the mode, the table's rows or its partitioning do not permit a change; nothing was changed.
     """
     made: list[Change] = []
+    with catalog.begin() as connection:
+        known = lake_tables.register(
+            connection, name, dataset=name, partition_by=spec.partition_by, compatibility=spec.compatibility
+        )
+    if not lake.exists(name):
+        lake.ensure_table(name, spec.columns, spec.partitioning)
     table = lake.table(name)
 
     def stage(transaction: Transaction, table: Table) -> None:
@@ -60,7 +65,7 @@ def evolve_declared(lake: Lake, catalog: Catalog, name: str, spec: TableSpec) ->
     if _changes(fields_of(table), spec):
         table = evolve(lake, name, stage)
     with catalog.begin() as connection:
-        _record(connection, lake, table, spec, made)
+        _record(connection, lake, known.table_id, table, made)
     return made
 
 
@@ -76,27 +81,16 @@ def _changes(have: Sequence[Field], spec: TableSpec) -> list[Change]:
     return diff(have, [*declared, *(field for field in have if field.name not in taken)], spec.renames)
 
 
-def _record(connection: sa.Connection, lake: Lake, table: Table, spec: TableSpec, made: Sequence[Change]) -> None:
+def _record(connection: sa.Connection, lake: Lake, table_id: int, table: Table, made: Sequence[Change]) -> None:
     """Record the table's columns as a version, unless the newest version has them; also after a load that died."""
-    name = table.name()[-1]
-    known = lake_tables.by_name(connection, name) or lake_tables.register(
-        connection, name, dataset=name, partition_by=spec.partition_by, compatibility=spec.compatibility
-    )
-    newest = schema_versions.current(connection, known.table_id)
+    newest = schema_versions.current(connection, table_id)
     if newest is not None and newest.schema_definition == to_definition(fields_of(table)):
         return
-    lake_tables.get(connection, known.table_id, lock=True)
-    table = lake.table(name)  # who held the lock may have recorded a schema that is newer than ours
-    definition = to_definition(fields_of(table))
-    newest = schema_versions.current(connection, known.table_id)
-    if newest is not None and newest.schema_definition == definition:
+    lake_tables.get(connection, table_id, lock=True)
+    table = lake.table(table.name()[-1])  # who held the lock may have recorded a schema that is newer than ours
+    newest = schema_versions.current(connection, table_id)
+    if newest is not None and newest.schema_definition == to_definition(fields_of(table)):
         return
-    version = schema_versions.create(
-        connection,
-        known.table_id,
-        definition,
-        created_by=AUTHOR,
-        iceberg_schema_id=table.metadata.current_schema_id,
-    )
+    version = record_version(connection, table_id, table, created_by=AUTHOR)
     recorded = record_changes(connection, version, made)
     schema_versions.mark_applied(connection, [change.schema_change_id for change in recorded], AUTHOR)

@@ -16,7 +16,7 @@ from des_platform.catalog.ingestion_jobs import JobRefused
 from des_platform.catalog.table_spec import PartitionRule
 from des_platform.lake.inferring import MOST_LOOKED_AT, Sample, infer_from
 from des_platform.lake.ingestion.batches import format_beside
-from des_platform.lake.rejected import REJECTED_COLUMNS, rejected_table
+from des_platform.lake.rejected import ensure_rejected_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,21 +68,15 @@ def ensure_table(
         ingestion_batches.lock_table(locked, table.table_id)
         if not lake.exists(table.name):
             lake.ensure_table(table.name, columns, tuple(PartitionRule.parse(rule) for rule in table.partition_by))
-        if not lake.exists(rejected_table(table.name)):
-            lake.ensure_table(rejected_table(table.name), REJECTED_COLUMNS)
+        ensure_rejected_table(lake, table.name)
         if schema_versions.current(locked, table.table_id) is None:
-            from des_platform.lake.evolution import fields_of, to_definition
+            from des_platform.lake.evolution.recording import record_version
 
-            made = lake.table(table.name)
-            schema_versions.create(
-                locked,
-                table.table_id,
-                to_definition(fields_of(made)),
-                created_by="ingestion",
-                description=f"the columns with which the first job, of data source {source.name}, began",
-                iceberg_schema_id=made.schema().schema_id,
+            description = f"the columns with which the first job, of data source {source.name}, began"
+            record_version(
+                locked, table.table_id, lake.table(table.name), created_by="ingestion", description=description
             )
-    return {name: kind for name, kind in lake.schema_of(table.name) if not name.startswith("_")}, files
+    return lake.columns(table.name), files
 
 
 def _declared(catalog: Catalog, source: DataSource, table: LakeTable) -> dict[str, str]:
